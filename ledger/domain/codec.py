@@ -1,0 +1,60 @@
+"""Events to bytes and back. The ledger writes what it is given and decodes only account events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from ledger.domain.events import AccountEvent
+
+ACCOUNT_PREFIX = "ledger."
+_encoder = msgspec.json.Encoder()
+
+
+class NewEvent(NamedTuple):
+    """An event that is not recorded yet: its tag and its JSON bytes, which carry the tag as ``type``."""
+
+    tag: str
+    state: bytes
+
+
+class RecordedEvent(NamedTuple):
+    """An event of the log. ``position`` is its place in the log, ``version`` its place in the stream."""
+
+    position: int
+    stream_id: UUID
+    version: int
+    tag: str
+    state: bytes
+    recorded_at: datetime
+    effective_at: datetime
+    key_hash: bytes | None
+    hash: bytes
+
+
+@cache
+def tag_of(kind: type[msgspec.Struct]) -> str:
+    """Tag of an event struct."""
+    tag = kind.__struct_config__.tag
+    assert isinstance(tag, str) and "." in tag, f"{kind.__name__} has no tag"
+    return tag
+
+
+def encode_event(event: msgspec.Struct) -> NewEvent:
+    """Encode a tagged struct of any package."""
+    return NewEvent(tag_of(type(event)), _encoder.encode(event))
+
+
+def account_event(state: bytes) -> AccountEvent:
+    """Decode an event of an account stream.
+
+    :raises msgspec.ValidationError: unknown tag or field.
+    """
+    return _account_decoder.decode(state)
+
+
+_account_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AccountEvent)

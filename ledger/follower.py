@@ -1,0 +1,92 @@
+"""The follower loop: one log, many followers, each with its own position.
+
+A batch is one transaction: claim the follower's row (``SKIP LOCKED``: any process may run any follower), read the
+events behind its position, let it write rows, move the position. An event that it cannot fold parks it with the
+reason; no event is ever skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, Protocol
+
+from ledger.domain.codec import RecordedEvent
+from ledger.limits import FOLLOWER_BATCH_MAX
+from ledger.sansio import Commit, Core, Row, Run, RunMany, Statement, Wake
+
+Fold = Generator[Run | RunMany | Wake, Any, None]
+
+
+class Follower(Protocol):
+    """Turns events into rows. ``fold`` may read its own tables; it writes rows and nothing else."""
+
+    @property
+    def name(self) -> str:
+        """Name of its row in table ``followers``."""
+        ...
+
+    def fold(self, events: Sequence[RecordedEvent]) -> Fold:
+        """Yield the statements for these events, in order. Unknown tags of other packages are passed over."""
+        ...
+
+
+class FoldError(Exception):
+    """An event that a follower cannot fold. It parks with this reason until somebody looks."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(f"event {position}: {reason}")
+        self.position = position
+        self.reason = reason
+
+
+REGISTER = Statement(
+    "follower-register",
+    "INSERT INTO followers (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING",
+)
+CLAIM = Statement(
+    "follower-claim",
+    "SELECT position FROM followers WHERE name = %(name)s AND parked_reason IS NULL FOR UPDATE SKIP LOCKED",
+)
+READ = Statement(
+    "follower-read",
+    """
+    SELECT notification_id AS position, originator_id AS stream_id, originator_version AS version, topic AS tag,
+           state, recorded_at, effective_at, key_hash, hash
+    FROM events WHERE notification_id > %(after)s ORDER BY notification_id LIMIT %(limit)s
+    """,
+)
+MOVE = Statement(
+    "follower-move",
+    "UPDATE followers SET position = %(position)s, moved_at = clock_timestamp() WHERE name = %(name)s",
+)
+PARK = Statement(
+    "follower-park",
+    "UPDATE followers SET parked_reason = %(reason)s WHERE name = %(name)s AND parked_reason IS NULL",
+)
+
+
+def register(follower: Follower) -> Core[None]:
+    """Make the follower's row, once per start."""
+    yield Run(REGISTER, {"name": follower.name})
+    yield Commit()
+
+
+def follow_once(follower: Follower, limit: int = FOLLOWER_BATCH_MAX) -> Core[int]:
+    """Fold one batch; the number of events folded (0: nothing new, or somebody else has it)."""
+    claimed: list[Row] = yield Run(CLAIM, {"name": follower.name})
+    if not claimed:
+        yield Commit()
+        return 0
+    rows: list[Row] = yield Run(READ, {"after": claimed[0]["position"], "limit": limit})
+    events = [RecordedEvent(**row) for row in rows]
+    if events:
+        yield from follower.fold(events)
+        yield Run(MOVE, {"name": follower.name, "position": events[-1].position})
+    yield Commit()
+    return len(events)
+
+
+def park(follower: Follower, error: FoldError) -> Core[None]:
+    """Stop a follower at an event it cannot fold; run in a transaction of its own after the rollback."""
+    yield Run(PARK, {"name": follower.name, "reason": str(error)})
+    yield Commit()

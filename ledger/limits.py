@@ -1,0 +1,45 @@
+"""Every bound of the ledger in one place, asserted against the others."""
+
+from __future__ import annotations
+
+UCR_PER_CREDIT = 1_000_000
+"""Micro-credits in one credit: a credit has six decimals."""
+
+INT64_MAX = 2**63 - 1
+AMOUNT_MAX_UCR = 10**15
+"""Largest amount one command may name: a milliard of credits."""
+
+EVENT_BYTES_MAX = 64 * 1024
+"""Largest encoded event."""
+
+COMPANION_EVENTS_MAX = 256
+"""Most events of other streams that one request may carry."""
+
+KEY_CHARS_MAX = 255
+TEXT_CHARS_MAX = 512
+"""Longest text in a command (reasons, codes); prompts never enter an event."""
+
+BATCH_COMMANDS_MAX = 1_000
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+QUEUE_COMMANDS_MAX = 20_000
+"""Requests waiting for the writer; beyond it a caller is refused at once."""
+
+SLICES_MAX = 500
+"""Most grants one hold or debit may burn from."""
+
+OPEN_HOLDS_MAX = 20_000
+"""Most open holds of one account."""
+
+HOLD_LEASE_MAX_S = 7 * 24 * 3600
+GRANT_LIFETIME_MAX_S = 20 * 366 * 24 * 3600
+
+SUBMIT_TIMEOUT_S = 10.0
+CLOCK_SKEW_MAX_S = 30.0
+HEAD_AHEAD_MAX_S = 5.0
+ACCOUNTS_CACHED_MAX = 50_000
+FOLLOWER_BATCH_MAX = 500
+
+assert AMOUNT_MAX_UCR * BATCH_COMMANDS_MAX < INT64_MAX, "one batch cannot overflow an account"
+assert BATCH_COMMANDS_MAX <= QUEUE_COMMANDS_MAX
+assert EVENT_BYTES_MAX <= BATCH_BYTES_MAX
+assert SLICES_MAX * 60 < EVENT_BYTES_MAX, "the longest list of slices fits an event"

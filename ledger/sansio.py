@@ -1,0 +1,72 @@
+"""Sans I/O: cores are generators that yield what they need and are sent the answer.
+
+A core holds no lock, thread, socket or clock. Drivers (``ledger.drivers``) answer its requests from PostgreSQL;
+tests and the simulator answer them from memory, which is what makes one seed one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from ledger.ports import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A named SQL statement with ``%(name)s`` parameters."""
+
+    name: str
+    sql: str
+
+
+Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run a statement in the open transaction (one is begun if there is none); answered by its rows, ``[]`` if it has none."""
+
+    statement: Statement
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunMany:
+    """Run a statement once per row of parameters; answered by None."""
+
+    statement: Statement
+    rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit the open transaction; answered by None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Ask the ledger's writer, outside any transaction; answered by ``ledger.domain.verdicts.Answer``."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Let time pass; answered by None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A hint to whoever listens to a topic; may be lost. Answered by None."""
+
+    topic: str
+    payload: str = ""
+
+
+Effect: TypeAlias = Run | RunMany | Commit | Submit | Sleep | Wake
+T = TypeVar("T")
+Core: TypeAlias = Generator[Effect, Any, T]
