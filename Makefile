@@ -1,0 +1,57 @@
+# The two commands are `make demo` and `make test`; `make run` stays up. All need python3 >= 3.11 with venv, and git.
+PY := .venv/bin/python
+TEST_WORKERS ?= 2
+PYTEST := $(PY) -m pytest -n $(TEST_WORKERS)
+SOURCES := ledger customers payments workers projections api tallystick migrations tests
+
+.PHONY: help demo run test test-long check bench clean lock runtime dev counterparts
+
+help:
+	@echo "make demo       one credit's whole life, on this machine, then exit"
+	@echo "make run        the same services, staying up; prints the address of the page"
+	@echo "make test       everything this machine can run, at most 15 minutes on two cores"
+	@echo "make test-long  the tests that take minutes each"
+	@echo "make check      formatting, lint, types, import rules, dependencies, SQL"
+	@echo "make bench      the ledger's writer against others, in the same run"
+	@echo "make clean      removes environments and caches; data folders stay"
+
+demo: runtime
+	@$(PY) -m tallystick demo
+
+run: runtime
+	@$(PY) -m tallystick run
+
+bench: runtime
+	@$(PY) -m tallystick bench ledger
+
+test: dev counterparts
+	@$(PYTEST) -m "not long"
+
+test-long: dev counterparts
+	@$(PYTEST) -m long
+
+check: dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m pyright
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/deptry .
+	.venv/bin/sqlfluff lint migrations
+
+lock: dev
+	@requirements/lock.sh
+
+runtime:
+	@requirements/prepare.sh runtime
+
+dev: runtime
+	@requirements/prepare.sh dev
+
+# Programs that tests compare us with. What cannot be had here is listed by the test run as "not run".
+counterparts:
+	@requirements/prepare.sh books || test -z "$$TALLYSTICK_REQUIRE_ALL"
+	@requirements/counterparts.sh || test -z "$$TALLYSTICK_REQUIRE_ALL"
+
+clean:
+	rm -rf .venv .venv-books .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist htmlcov .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Forward-only SQL files and what applies them."""

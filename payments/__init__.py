@@ -1,0 +1,1 @@
+"""Money in: rails, quotes, top-ups and their settlement."""

@@ -1,0 +1,1 @@
+"""The read side, folded from the log: statements, usage, books."""
