@@ -1,0 +1,168 @@
+"""The ledger in memory: the same writer over dictionaries. For tests, the simulator and small tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from ledger import errors, limits
+from ledger.domain.account import Hold, decode_account
+from ledger.domain.codec import RecordedEvent
+from ledger.domain.verdicts import Answer
+from ledger.ports import Balance, Clock, HoldView, Request
+from ledger.store.views import balance_view, hold_view
+from ledger.writer.chain import GENESIS
+from ledger.writer.core import Memory, run, write
+from ledger.writer.prepare import prepare
+from ledger.writer.requests import (
+    AccountRow,
+    Append,
+    Head,
+    ReadAccountStream,
+    ReadUnderLock,
+    Reconnect,
+    Rollback,
+    StoredAccount,
+    StoredVerdict,
+    StreamHead,
+    UnderLock,
+    WriterRequest,
+)
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MemoryDatabase:
+    """Tables of the ledger as dictionaries; answers the writer's requests. ``fail`` may raise before each."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.events: list[RecordedEvent] = []
+        self.streams: dict[UUID, list[RecordedEvent]] = {}
+        self.verdicts: dict[bytes, StoredVerdict] = {}
+        self.accounts: dict[UUID, AccountRow] = {}
+        self.holds: dict[UUID, Hold] = {}
+        self.head = Head(0, GENESIS, _BEGINNING)
+        self.fail: Callable[[WriterRequest, bool], None] = lambda _request, _after: None
+
+    def answer(self, request: WriterRequest) -> Any:
+        """Answer one request. ``fail`` is called before and after, and may raise (a lost acknowledgement)."""
+        self.fail(request, False)
+        answer = self._answer(request)
+        self.fail(request, True)
+        return answer
+
+    def _answer(self, request: WriterRequest) -> Any:
+        match request:
+            case ReadUnderLock():
+                return self._read(request)
+            case ReadAccountStream():
+                return list(self.streams.get(request.account_id, ()))
+            case Append():
+                return self._append(request)
+            case Rollback() | Reconnect():
+                return None
+
+    def _read(self, request: ReadUnderLock) -> UnderLock:
+        now = self._clock.now()
+        return UnderLock(
+            head=self.head,
+            clock=now,
+            own_clock=now,
+            verdicts={key: self.verdicts[key] for key in request.keys if key in self.verdicts},
+            accounts={
+                account_id: _stored(self.accounts[account_id], known)
+                for account_id, known in request.accounts.items()
+                if account_id in self.accounts
+            },
+            holds={hold_id: msgspec.structs.replace(self.holds[hold_id]) for hold_id in request.holds if hold_id in self.holds},
+            streams={stream_id: self._stream_head(stream_id) for stream_id in request.streams},
+        )
+
+    def _stream_head(self, stream_id: UUID) -> StreamHead:
+        events = self.streams.get(stream_id)
+        return StreamHead(events[-1].version, events[-1].hash) if events else StreamHead(0, GENESIS)
+
+    def _append(self, batch: Append) -> None:
+        keys = [row.key_hash for row in batch.verdicts]
+        if len(set(keys)) < len(keys) or any(key in self.verdicts for key in keys):
+            raise errors.BatchRefused("a key is taken")
+        recorded_at = batch.head.recorded_at
+        for row in batch.events:
+            stream = self.streams.setdefault(row.stream_id, [])
+            if row.position != len(self.events) + 1 or row.version != len(stream) + 1:
+                raise errors.BatchRefused("a position or version is taken")
+            event = RecordedEvent(
+                row.position, row.stream_id, row.version, row.tag, row.state, recorded_at, recorded_at, row.key_hash, row.hash
+            )
+            self.events.append(event)
+            stream.append(event)
+        self.verdicts.update({row.key_hash: StoredVerdict(row.digests, row.verdict) for row in batch.verdicts})
+        self.accounts.update({row.account_id: row for row in batch.accounts})
+        self.holds.update({hold.hold_id: msgspec.structs.replace(hold) for hold in batch.holds})
+        self.head = batch.head
+
+
+def _stored(row: AccountRow, known: StreamHead) -> StoredAccount:
+    current = known == StreamHead(row.version, row.hash)
+    return StoredAccount(row.version, row.hash, row.format, None if current else row.state)
+
+
+class MemoryLedger:
+    """``ledger.ports.Ledger`` in memory; safe from many threads, one batch a request."""
+
+    def __init__(self, clock: Clock, *, secret: bytes = b"twin") -> None:
+        self.database = MemoryDatabase(clock)
+        self._clock = clock
+        self._secret = secret
+        self._memory = Memory()
+        self._lock = Lock()
+
+    def submit(self, request: Request, *, timeout_s: float = limits.SUBMIT_TIMEOUT_S) -> Answer:
+        """See ``LedgerWriter``."""
+        return self.submit_many([request], timeout_s=timeout_s)[0]
+
+    def submit_many(self, requests: Sequence[Request], *, timeout_s: float = limits.SUBMIT_TIMEOUT_S) -> list[Answer]:
+        """See ``LedgerWriter``; the whole sequence is one batch."""
+        assert timeout_s > 0
+        batch = [prepare(request, self._secret) for request in requests]
+        with self._lock:
+            return run(write(batch, self._memory), self.database.answer)
+
+    def balance(self, account_id: UUID) -> Balance | None:
+        """See ``LedgerReader``."""
+        row = self.database.accounts.get(account_id)
+        if row is None:
+            return None
+        return balance_view(
+            decode_account(row.state), log_position=self.database.head.position, at=self._clock.now()
+        )
+
+    def holds(self, account_id: UUID, *, only_open: bool, limit: int) -> list[HoldView]:
+        """See ``LedgerReader``."""
+        found = [hold for hold in self.database.holds.values() if hold.account_id == account_id]
+        found.sort(key=lambda hold: hold.opened_position, reverse=True)
+        return [hold_view(hold) for hold in found if hold.state == "open" or not only_open][:limit]
+
+    def hold(self, hold_id: UUID) -> HoldView | None:
+        """See ``LedgerReader``."""
+        found = self.database.holds.get(hold_id)
+        return hold_view(found) if found else None
+
+    def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
+        """See ``LedgerReader``."""
+        return self.database.streams.get(stream_id, [])[after_version : after_version + limit]
+
+    def log(self, *, after: int, limit: int) -> list[RecordedEvent]:
+        """See ``LedgerReader``."""
+        return self.database.events[after : after + limit]
+
+    def head(self) -> int:
+        """See ``LedgerReader``."""
+        return self.database.head.position
+

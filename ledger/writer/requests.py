@@ -1,0 +1,137 @@
+"""What the writer asks of its store, and what it is told. Each request is one or two round trips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from ledger.domain.account import Hold
+
+
+class Head(NamedTuple):
+    """Where the log ends."""
+
+    position: int
+    hash: bytes
+    recorded_at: datetime
+
+
+class StreamHead(NamedTuple):
+    """Where a stream ends; version 0 and zero bytes for one that does not exist."""
+
+    version: int
+    hash: bytes
+
+
+class StoredVerdict(NamedTuple):
+    """A key's row."""
+
+    digests: bytes
+    verdict: bytes
+
+
+class StoredAccount(NamedTuple):
+    """An account's row; ``state`` is None when what the writer remembers is current."""
+
+    version: int
+    hash: bytes
+    format: int
+    state: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadUnderLock:
+    """Begin, take the append lock, then read in statements of their own: one statement that locks and reads would
+    see the state from before the wait."""
+
+    keys: Sequence[bytes]
+    accounts: Mapping[UUID, StreamHead]
+    holds: Sequence[UUID]
+    streams: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class UnderLock:
+    """The read-back. ``clock`` is the database's, read under the lock; ``own_clock`` the writer's host's."""
+
+    head: Head
+    clock: datetime
+    own_clock: datetime
+    verdicts: Mapping[bytes, StoredVerdict]
+    accounts: Mapping[UUID, StoredAccount]
+    holds: Mapping[UUID, Hold]
+    streams: Mapping[UUID, StreamHead]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAccountStream:
+    """All events of an account, to rebuild a state that is missing or in another format; answered by a list of
+    ``RecordedEvent``."""
+
+    account_id: UUID
+
+
+class EventRow(NamedTuple):
+    """An event as appended; both times stand in ``Append``."""
+
+    stream_id: UUID
+    version: int
+    tag: str
+    state: bytes
+    position: int
+    key_hash: bytes | None
+    hash: bytes
+
+
+class VerdictRow(NamedTuple):
+    """A key and its verdict as appended."""
+
+    key_hash: bytes
+    digests: bytes
+    verdict: bytes
+    position: int
+
+
+class AccountRow(NamedTuple):
+    """An account's state as written."""
+
+    account_id: UUID
+    organisation_id: UUID
+    version: int
+    hash: bytes
+    format: int
+    state: bytes
+
+
+@dataclass(slots=True)
+class Append:
+    """A whole batch: events, verdicts, holds, account states, head. Applied and committed in one transaction."""
+
+    head: Head
+    events: list[EventRow] = field(default_factory=list[EventRow])
+    verdicts: list[VerdictRow] = field(default_factory=list[VerdictRow])
+    accounts: list[AccountRow] = field(default_factory=list[AccountRow])
+    holds: list[Hold] = field(default_factory=list[Hold])
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.events or self.verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """Give up the open transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Get a fresh connection, after a pause when tries have failed before."""
+
+    tries: int
+
+
+WriterRequest = ReadUnderLock | ReadAccountStream | Append | Rollback | Reconnect
