@@ -144,7 +144,7 @@ class Ordered(Struct, frozen=True, kw_only=True):
 
 
 class JobPage(Struct, frozen=True, kw_only=True):
-    """Jobs, newest first. ``next_after`` continues the list (position of the last job's acceptance), None at its end."""
+    """Jobs, newest first. ``next_after`` continues the list, None at its end: the position of the last acceptance."""
 
     jobs: tuple[JobView, ...]
     next_after: int | None
