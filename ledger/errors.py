@@ -35,7 +35,7 @@ from typing import ClassVar
 Fact = str | int | bool | None
 
 
-class Refusal(Exception):  # noqa: N818  the field's word; errors below end in their own
+class Refusal(Exception):
     """A rule says no. ``facts`` are the figures behind it, ``transient`` whether the same may succeed later."""
 
     code: ClassVar[str] = "refused"

@@ -51,7 +51,7 @@ READ = Statement(
     "follower-read",
     """
     SELECT notification_id AS position, originator_id AS stream_id, originator_version AS version, topic AS tag,
-           state, recorded_at, effective_at, key_hash, hash
+           state, recorded_at, effective_at, uuid_send(key_hash) AS key_hash, hash
     FROM events WHERE notification_id > %(after)s ORDER BY notification_id LIMIT %(limit)s
     """,
 )

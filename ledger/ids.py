@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-_KINDS = frozenset({"acc", "org", "key", "top", "chg", "rcp", "job", "att", "hold", "grant", "evt", "debit", "img", "quo"})
+_KINDS = frozenset(
+    {"acc", "org", "key", "top", "chg", "rcp", "job", "att", "hold", "grant", "evt", "debit", "img", "quo"}
+)
 
 
 def uuid7(unix_ms: int, entropy: bytes) -> UUID:

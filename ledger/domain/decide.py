@@ -204,5 +204,3 @@ def renew(seen: Hold, command: commands.RenewHold, now: datetime) -> Decision:
     if lease_until <= seen.lease_until:
         return []
     return [events.HoldRenewed(hold_id=seen.hold_id, lease_until=lease_until)]
-
-

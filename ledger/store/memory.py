@@ -80,7 +80,11 @@ class MemoryDatabase:
                 for account_id, known in request.accounts.items()
                 if account_id in self.accounts
             },
-            holds={hold_id: msgspec.structs.replace(self.holds[hold_id]) for hold_id in request.holds if hold_id in self.holds},
+            holds={
+                hold_id: msgspec.structs.replace(self.holds[hold_id])
+                for hold_id in request.holds
+                if hold_id in self.holds
+            },
             streams={stream_id: self._stream_head(stream_id) for stream_id in request.streams},
         )
 
@@ -98,7 +102,15 @@ class MemoryDatabase:
             if row.position != len(self.events) + 1 or row.version != len(stream) + 1:
                 raise errors.BatchRefused("a position or version is taken")
             event = RecordedEvent(
-                row.position, row.stream_id, row.version, row.tag, row.state, recorded_at, recorded_at, row.key_hash, row.hash
+                row.position,
+                row.stream_id,
+                row.version,
+                row.tag,
+                row.state,
+                recorded_at,
+                recorded_at,
+                row.key_hash,
+                row.hash,
             )
             self.events.append(event)
             stream.append(event)
@@ -139,9 +151,7 @@ class MemoryLedger:
         row = self.database.accounts.get(account_id)
         if row is None:
             return None
-        return balance_view(
-            decode_account(row.state), log_position=self.database.head.position, at=self._clock.now()
-        )
+        return balance_view(decode_account(row.state), log_position=self.database.head.position, at=self._clock.now())
 
     def holds(self, account_id: UUID, *, only_open: bool, limit: int) -> list[HoldView]:
         """See ``LedgerReader``."""
@@ -165,4 +175,3 @@ class MemoryLedger:
     def head(self) -> int:
         """See ``LedgerReader``."""
         return self.database.head.position
-

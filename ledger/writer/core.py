@@ -148,9 +148,7 @@ def _clock_refusal(read: UnderLock) -> errors.ClockSkew | None:
     return None
 
 
-def _load(
-    account_id: UUID, stored: StoredAccount | None, memory: Memory
-) -> Generator[WriterRequest, Any, Account]:
+def _load(account_id: UUID, stored: StoredAccount | None, memory: Memory) -> Generator[WriterRequest, Any, Account]:
     if stored is None:
         return Account(account_id=account_id, organisation_id=_NIL)
     if stored.state is None:

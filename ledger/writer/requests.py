@@ -45,7 +45,8 @@ class StoredAccount(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ReadUnderLock:
     """Begin, take the append lock, then read in statements of their own: one statement that locks and reads would
-    see the state from before the wait."""
+    see the state from before the wait.
+    """
 
     keys: Sequence[bytes]
     accounts: Mapping[UUID, StreamHead]
@@ -69,7 +70,8 @@ class UnderLock:
 @dataclass(frozen=True, slots=True)
 class ReadAccountStream:
     """All events of an account, to rebuild a state that is missing or in another format; answered by a list of
-    ``RecordedEvent``."""
+    ``RecordedEvent``.
+    """
 
     account_id: UUID
 

@@ -1,0 +1,145 @@
+"""Drivers: answer the requests of sans-I/O cores from PostgreSQL, and run followers on threads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from threading import Event, Thread
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
+
+from ledger.errors import LedgerError
+from ledger.follower import FoldError, Follower, follow_once, park, register
+from ledger.ports import LedgerWriter
+from ledger.sansio import Commit, Core, Effect, Run, RunMany, Sleep, Submit, Wake
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+Connection = psycopg.Connection[Any]
+WakeUp = Callable[[str, str], None]
+_POLL_S = 1.0
+_RETRY_S = 0.5
+
+
+class Driver:
+    """Runs cores. ``wake`` passes a hint on (topic, payload) and must not raise; ``sleep`` waits seconds."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool[Any],
+        *,
+        ledger: LedgerWriter | None = None,
+        wake: WakeUp = lambda _topic, _payload: None,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        self._wake = wake
+        self._sleep = sleep
+
+    def drive(self, core: Core[T]) -> T:
+        """Run a core to its end; an error of the database or the ledger is raised inside it first.
+
+        An open transaction is rolled back when the core ends without ``Commit`` or fails.
+        """
+        with self._pool.connection() as connection:
+            try:
+                return self._run(core, connection)
+            finally:
+                connection.rollback()
+
+    def _run(self, core: Core[T], connection: Connection) -> T:
+        try:
+            effect = next(core)
+            while True:
+                try:
+                    told = self._answer(effect, connection)
+                except (psycopg.Error, LedgerError) as error:
+                    effect = core.throw(error)
+                else:
+                    effect = core.send(told)
+        except StopIteration as end:
+            return end.value
+
+    def _answer(self, effect: Effect, connection: Connection) -> Any:
+        match effect:
+            case Run(statement, params):
+                cursor = connection.cursor(row_factory=dict_row).execute(statement.sql.encode(), params)
+                return cursor.fetchall() if cursor.description else []
+            case RunMany(statement, rows):
+                if rows:
+                    connection.cursor().executemany(statement.sql.encode(), rows)
+                return None
+            case Commit():
+                return connection.commit()
+            case Submit(request):
+                assert self._ledger is not None, "this driver has no ledger"
+                return self._ledger.submit(request)
+            case Sleep(seconds):
+                assert self._sleep is not None, "this driver cannot sleep"
+                return self._sleep(seconds)
+            case Wake(topic, payload):
+                return self._wake(topic, payload)
+
+
+class FollowerThread:
+    """Runs some followers until stopped: on a wake-up, and every second behind it."""
+
+    def __init__(self, driver: Driver, followers: Sequence[Follower]) -> None:
+        self._driver = driver
+        self._followers = followers
+        self._stopping = Event()
+        self._woken = Event()
+        self._thread = Thread(target=self._work, name="followers", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something new."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Finish the batch in hand and end."""
+        self._stopping.set()
+        self._woken.set()
+        self._thread.join(timeout=10.0)
+
+    def _work(self) -> None:
+        registered = False
+        while not self._stopping.is_set():
+            try:
+                if not registered:
+                    for follower in self._followers:
+                        self._driver.drive(register(follower))
+                    registered = True
+                busy = sum(advance(self._driver, follower) for follower in self._followers)
+            except psycopg.Error:
+                _log.exception("followers wait for the database")
+                self._stopping.wait(_RETRY_S)
+                continue
+            if not busy:
+                self._woken.wait(_POLL_S)
+                self._woken.clear()
+
+
+def advance(driver: Driver, follower: Follower) -> int:
+    """Fold one batch; the number of events. An event that cannot be folded parks the follower, loudly."""
+    try:
+        return driver.drive(follow_once(follower))
+    except FoldError as error:
+        _log.critical("follower %s is parked at event %d: %s", follower.name, error.position, error.reason)
+        driver.drive(park(follower, error))
+        return 0
+
+
+def catch_up(driver: Driver, followers: Sequence[Follower]) -> None:
+    """Fold all there is, now; for tests, rebuilds and commands that answer from projections."""
+    for follower in followers:
+        driver.drive(register(follower))
+    while any(advance(driver, follower) for follower in followers):
+        continue

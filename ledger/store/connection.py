@@ -1,0 +1,245 @@
+"""The append path on PostgreSQL: two round trips a batch.
+
+The first pipeline begins, takes the append lock and reads back; the second inserts and commits. Nothing is answered
+before the commit is acknowledged. What the database says is mapped to the two things the core tells apart: a batch
+refused for its content, and a connection of which nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.rows import tuple_row
+
+from ledger import errors
+from ledger.domain.account import Hold, decode_slices, encode_slices
+from ledger.domain.codec import RecordedEvent
+from ledger.ports import Clock
+from ledger.store import statements as sql
+from ledger.store.arrays import Column, ColumnDumper, byteas, int8s, raw_uuids, texts, timestamps, uuids
+from ledger.writer.chain import GENESIS
+from ledger.writer.requests import (
+    Append,
+    Head,
+    ReadAccountStream,
+    ReadUnderLock,
+    Reconnect,
+    Rollback,
+    StoredAccount,
+    StoredVerdict,
+    StreamHead,
+    UnderLock,
+    WriterRequest,
+)
+
+_PAUSES_S = (0.0, 0.05, 0.2, 0.5, 1.0)
+_TRY_AGAIN = (pg.OperationalError, pg.InterfaceError)
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class WriterStore:
+    """Answers the writer's requests on a connection of its own. One thread; ``sleep`` waits between reconnects."""
+
+    def __init__(self, conninfo: str, clock: Clock, sleep: Callable[[float], None]) -> None:
+        self._conninfo = conninfo
+        self._clock = clock
+        self._sleep = sleep
+        self._connection: Connection | None = None
+
+    def answer(self, request: WriterRequest) -> Any:
+        """Answer one request of the core.
+
+        :raises errors.BatchRefused: the database refuses the content.
+        :raises errors.ConnectionLost: anything else; the core starts over.
+        """
+        match request:
+            case Rollback():
+                return self._rollback()
+            case Reconnect():
+                return self._reconnect(request.tries)
+            case ReadUnderLock():
+                return self._guarded(lambda connection: self._read(connection, request))
+            case Append():
+                return self._guarded(lambda connection: append(connection, request))
+            case ReadAccountStream():
+                return self._guarded(lambda connection: read_stream(connection, request.account_id))
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _guarded(self, work: Callable[[Connection], Any]) -> Any:
+        try:
+            if self._connection is None:
+                self._connection = connect(self._conninfo)
+            return work(self._connection)
+        except pg.ProgramLimitExceeded as error:
+            raise errors.BatchRefused(str(error)) from error
+        except _TRY_AGAIN as error:
+            self.close()
+            raise errors.ConnectionLost(str(error)) from error
+        except psycopg.Error as error:
+            raise errors.BatchRefused(str(error)) from error
+
+    def _read(self, connection: Connection, request: ReadUnderLock) -> UnderLock:
+        return read_under_lock(connection, request, self._clock)
+
+    def _rollback(self) -> None:
+        try:
+            if self._connection is not None:
+                self._connection.rollback()
+        except psycopg.Error:
+            self.close()
+
+    def _reconnect(self, tries: int) -> None:
+        self.close()
+        self._sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+
+
+def connect(conninfo: str) -> Connection:
+    """A connection with the writer's time limits, never through a pooler."""
+    connection: Connection = psycopg.connect(
+        conninfo,
+        row_factory=tuple_row,
+        options=sql.SESSION,
+        connect_timeout=5,
+        keepalives_idle=5,
+        tcp_user_timeout=10_000,
+    )
+    connection.adapters.register_dumper(Column, ColumnDumper)
+    connection.prepare_threshold = 0
+    return connection
+
+
+def read_under_lock(connection: Connection, request: ReadUnderLock, clock: Clock) -> UnderLock:
+    """Begin, lock and read back in one pipeline; every statement sees what was committed before the lock was ours."""
+    known = request.accounts
+    with connection.pipeline():
+        connection.execute(sql.LOCK)
+        head = connection.execute(sql.HEAD, binary=True)
+        verdicts = connection.execute(sql.VERDICTS, [raw_uuids(request.keys)], binary=True)
+        accounts = (
+            connection.execute(
+                sql.ACCOUNTS,
+                [
+                    uuids(list(known)),
+                    int8s([k.version for k in known.values()]),
+                    byteas([k.hash for k in known.values()]),
+                ],
+                binary=True,
+            )
+            if known
+            else None
+        )
+        holds = connection.execute(sql.HOLDS, [uuids(request.holds)], binary=True) if request.holds else None
+        streams = connection.execute(sql.STREAMS, [uuids(request.streams)], binary=True) if request.streams else None
+    position, digest, recorded_at, now = _only(head.fetchone())
+    return UnderLock(
+        head=Head(position, digest, recorded_at.astimezone(UTC)),
+        clock=now.astimezone(UTC),
+        own_clock=clock.now(),
+        verdicts={row[0].bytes: StoredVerdict(row[1], row[2]) for row in verdicts},
+        accounts={row[0]: StoredAccount(*row[1:]) for row in accounts or ()},
+        holds={row[0]: hold_of(row) for row in holds or ()},
+        streams=dict.fromkeys(request.streams, StreamHead(0, GENESIS))
+        | {row[0]: StreamHead(row[1], row[2]) for row in streams or ()},
+    )
+
+
+def append(connection: Connection, batch: Append) -> None:
+    """Insert a whole batch and commit, in one pipeline."""
+    with connection.pipeline():
+        if batch.events:
+            _insert_events(connection, batch)
+        if batch.verdicts:
+            keys, digests, verdicts, positions = zip(*batch.verdicts, strict=True)
+            connection.execute(
+                sql.INSERT_VERDICTS, [raw_uuids(keys), int8s(positions), byteas(digests), byteas(verdicts)]
+            )
+        if batch.accounts:
+            ids, organisations, versions, hashes, formats, states = zip(*batch.accounts, strict=True)
+            connection.execute(
+                sql.UPSERT_ACCOUNTS,
+                [uuids(ids), uuids(organisations), int8s(versions), int8s(formats), byteas(hashes), byteas(states)],
+            )
+        if batch.holds:
+            connection.execute(sql.UPSERT_HOLDS, _hold_columns(batch.holds))
+        connection.commit()
+
+
+def _insert_events(connection: Connection, batch: Append) -> None:
+    streams, versions, tags, states, positions, keys, hashes = zip(*batch.events, strict=True)
+    head = batch.head
+    connection.execute(
+        sql.INSERT_EVENTS,
+        [
+            uuids(streams),
+            int8s(versions),
+            texts(tags),
+            byteas(states),
+            int8s(positions),
+            raw_uuids(keys),
+            byteas(hashes),
+            head.recorded_at,
+        ],
+    )
+    connection.execute(sql.MOVE_HEAD, [head.position, head.hash, head.recorded_at])
+    connection.execute(sql.NOTIFY, [str(head.position)])
+
+
+def _hold_columns(holds: list[Hold]) -> list[Column]:
+    return [
+        uuids([hold.hold_id for hold in holds]),
+        uuids([hold.account_id for hold in holds]),
+        texts([hold.state for hold in holds]),
+        int8s([hold.amount_ucr for hold in holds]),
+        int8s([hold.committed_ucr for hold in holds]),
+        int8s([hold.remaining_ucr for hold in holds]),
+        timestamps([hold.lease_until for hold in holds]),
+        timestamps([hold.opened_at for hold in holds]),
+        timestamps([hold.resolved_at for hold in holds]),
+        int8s([hold.opened_position for hold in holds]),
+        uuids([hold.reference for hold in holds]),
+        byteas([encode_slices(hold.slices) for hold in holds]),
+    ]
+
+
+def read_stream(connection: Connection, stream_id: UUID) -> list[RecordedEvent]:
+    """All events of a stream."""
+    rows = connection.execute(sql.ACCOUNT_STREAM, [stream_id], binary=True)
+    return [recorded(row) for row in rows]
+
+
+def recorded(row: tuple[Any, ...]) -> RecordedEvent:
+    """A row of ``events`` in the order of ``RecordedEvent``."""
+    key: UUID | None = row[7]
+    return RecordedEvent(*row[:7], None if key is None else key.bytes, row[8])
+
+
+def hold_of(row: tuple[Any, ...]) -> Hold:
+    """A row of ``holds`` in the order of ``statements.HOLDS``."""
+    return Hold(
+        hold_id=row[0],
+        account_id=row[1],
+        state=row[2],
+        amount_ucr=row[3],
+        committed_ucr=row[4],
+        slices=decode_slices(row[5]),
+        lease_until=row[6],
+        reference=row[7],
+        opened_at=row[8],
+        opened_position=row[9],
+        resolved_at=row[10],
+    )
+
+
+def _only(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    assert row is not None, "the log has no head: not migrated"
+    return row

@@ -1,0 +1,90 @@
+"""SQL of the append path. Lock order: the append lock, then rows by the writer alone; readers take no lock."""
+
+from __future__ import annotations
+
+APPEND_LOCK = 0x7A11_57_1C
+"""Key of the advisory lock under which the log grows."""
+
+SESSION = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "lock_timeout": "5s",
+        "statement_timeout": "5s",
+        "transaction_timeout": "5s",
+        "idle_in_transaction_session_timeout": "2s",
+        "synchronous_commit": "on",
+    }.items()
+)
+"""Options of the writer's connection."""
+
+LOCK = f"SELECT pg_advisory_xact_lock({APPEND_LOCK})"
+
+HEAD = "SELECT position, hash, recorded_at, clock_timestamp() FROM log_head"
+
+VERDICTS = "SELECT key_hash, digests, verdict FROM verdicts WHERE key_hash = ANY(%b)"
+
+ACCOUNTS = """
+SELECT a.account_id, a.version, a.hash, a.format,
+       CASE WHEN a.version = k.version AND a.hash = k.hash THEN NULL ELSE a.state END
+FROM unnest(%b, %b, %b) AS k (account_id, version, hash)
+JOIN account_states AS a USING (account_id)
+"""
+
+HOLDS = """
+SELECT hold_id, account_id, state, amount_ucr, committed_ucr, slices, lease_until, reference,
+       opened_at, opened_position, resolved_at
+FROM holds WHERE hold_id = ANY(%b)
+"""
+
+STREAMS = """
+SELECT s.stream_id, e.originator_version, e.hash
+FROM unnest(%b) AS s (stream_id)
+CROSS JOIN LATERAL (
+    SELECT originator_version, hash FROM events
+    WHERE originator_id = s.stream_id ORDER BY originator_version DESC LIMIT 1
+) AS e
+"""
+
+ACCOUNT_STREAM = """
+SELECT notification_id, originator_id, originator_version, topic, state, recorded_at, effective_at, key_hash, hash
+FROM events WHERE originator_id = %s ORDER BY originator_version
+"""
+
+INSERT_EVENTS = """
+INSERT INTO events (originator_id, originator_version, topic, state, notification_id, key_hash, hash,
+                    recorded_at, effective_at)
+SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id, e.key_hash, e.hash, at, at
+FROM unnest(%b, %b, %b, %b, %b, %b, %b)
+    AS e (originator_id, originator_version, topic, state, notification_id, key_hash, hash),
+    CAST(%b AS timestamptz) AS at
+"""
+
+INSERT_VERDICTS = """
+INSERT INTO verdicts (key_hash, position, digests, verdict)
+SELECT key_hash, position, digests, verdict FROM unnest(%b, %b, %b, %b) AS v (key_hash, position, digests, verdict)
+"""
+
+UPSERT_ACCOUNTS = """
+INSERT INTO account_states (account_id, organisation_id, version, format, hash, state)
+SELECT account_id, organisation_id, version, format, hash, state
+FROM unnest(%b, %b, %b, %b, %b, %b) AS a (account_id, organisation_id, version, format, hash, state)
+ON CONFLICT (account_id) DO UPDATE
+SET version = EXCLUDED.version, format = EXCLUDED.format, hash = EXCLUDED.hash, state = EXCLUDED.state
+"""
+
+UPSERT_HOLDS = """
+INSERT INTO holds (hold_id, account_id, state, amount_ucr, committed_ucr, remaining_ucr, lease_until, opened_at,
+                   resolved_at, opened_position, reference, slices)
+SELECT hold_id, account_id, state, amount_ucr, committed_ucr, remaining_ucr, lease_until, opened_at,
+       resolved_at, opened_position, reference, slices
+FROM unnest(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)
+    AS h (hold_id, account_id, state, amount_ucr, committed_ucr, remaining_ucr, lease_until, opened_at,
+          resolved_at, opened_position, reference, slices)
+ON CONFLICT (hold_id) DO UPDATE
+SET state = EXCLUDED.state, committed_ucr = EXCLUDED.committed_ucr, remaining_ucr = EXCLUDED.remaining_ucr,
+    lease_until = EXCLUDED.lease_until, resolved_at = EXCLUDED.resolved_at, slices = EXCLUDED.slices
+"""
+
+MOVE_HEAD = "UPDATE log_head SET position = %b, hash = %b, recorded_at = %b"
+
+NOTIFY = "SELECT pg_notify('tallystick_log', %t::text)"

@@ -1,0 +1,205 @@
+"""Drives the writer on a thread: a bounded queue in, answers out.
+
+Callers wait for the commit of their batch, or until their deadline: what is still queued then is withdrawn, what was
+taken is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from threading import Condition, Thread
+from typing import Any, Protocol
+
+from ledger import errors, limits
+from ledger.domain.verdicts import Answer
+from ledger.ports import Request
+from ledger.writer.core import Memory, run, write
+from ledger.writer.prepare import Prepared, prepare
+from ledger.writer.requests import WriterRequest
+
+_log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """Answers the writer's requests; see ``ledger.store.connection.WriterStore``."""
+
+    def answer(self, request: WriterRequest) -> Any:
+        """Answer one request."""
+        ...
+
+    def close(self) -> None:
+        """Give up what it holds."""
+        ...
+
+
+class Ticket:
+    """Requests of one caller, queued together; taken in parts if the batch is full."""
+
+    __slots__ = ("_done", "answers", "items", "taken")
+
+    def __init__(self, items: Sequence[Prepared], done: Callable[[Ticket], None]) -> None:
+        self.items = items
+        self.taken = 0
+        self.answers: list[Answer | errors.LedgerError] = []
+        self._done = done
+
+    def settle(self, answers: Sequence[Answer | errors.LedgerError]) -> None:
+        """Add answers in order; tells the caller when all are there."""
+        self.answers.extend(answers)
+        if len(self.answers) == len(self.items):
+            self._done(self)
+
+
+Observe = Callable[[int], AbstractContextManager[Any]]
+"""Wraps one batch of that many requests, for spans and metrics."""
+
+
+class WriterThread:
+    """The queue and the thread behind ``LedgerWriter``. Close it to stop: what is queued then is not done."""
+
+    def __init__(self, store: Store, secret: bytes, *, observe: Observe | None = None) -> None:
+        self._store = store
+        self._secret = secret
+        self._observe: Observe = observe or (lambda _size: nullcontext())
+        self._memory = Memory()
+        self._queue: deque[Ticket] = deque()
+        self._queued = 0
+        self._wake = Condition()
+        self._closing = False
+        self._thread = Thread(target=self._work, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request, *, timeout_s: float = limits.SUBMIT_TIMEOUT_S) -> Answer:
+        """See ``ledger.ports.LedgerWriter``."""
+        return self.submit_many([request], timeout_s=timeout_s)[0]
+
+    def submit_many(self, requests: Sequence[Request], *, timeout_s: float = limits.SUBMIT_TIMEOUT_S) -> list[Answer]:
+        """See ``ledger.ports.LedgerWriter``."""
+        if not requests:
+            return []
+        future: Future[Ticket] = Future()
+        ticket = Ticket([prepare(request, self._secret) for request in requests], future.set_result)
+        self._enqueue(ticket)
+        try:
+            future.result(timeout_s)
+        except TimeoutError:
+            self._withdraw(ticket)
+            raise errors.OutcomeUnknown("the deadline passed while the request was being written") from None
+        return _answers(ticket)
+
+    async def submit_async(self, requests: Sequence[Request]) -> list[Answer]:
+        """The same for a caller on an event loop; the caller's own time-out cancels nothing that was taken."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def done(_ticket: Ticket) -> None:
+            loop.call_soon_threadsafe(_wake_future, future)
+
+        ticket = Ticket([prepare(request, self._secret) for request in requests], done)
+        self._enqueue(ticket)
+        await future
+        return _answers(ticket)
+
+    def close(self) -> None:
+        """Finish the batch in hand, refuse what is queued, give up the connection."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(timeout=limits.SUBMIT_TIMEOUT_S)
+        self._store.close()
+
+    def _enqueue(self, ticket: Ticket) -> None:
+        with self._wake:
+            if self._closing:
+                raise errors.NotDone("the writer is stopping")
+            if self._queued + len(ticket.items) > limits.QUEUE_COMMANDS_MAX:
+                raise errors.NotDone("the writer's queue is full")
+            self._queue.append(ticket)
+            self._queued += len(ticket.items)
+            self._wake.notify()
+
+    def _withdraw(self, ticket: Ticket) -> None:
+        with self._wake:
+            if ticket.taken == 0 and ticket in self._queue:
+                self._queue.remove(ticket)
+                self._queued -= len(ticket.items)
+                raise errors.NotDone("the deadline passed while the request was queued")
+
+    def _work(self) -> None:
+        while taken := self._take():
+            batch = [item for _, items in taken for item in items]
+            answers = self._write(batch)
+            start = 0
+            for ticket, items in taken:
+                ticket.settle(answers[start : start + len(items)])
+                start += len(items)
+
+    def _write(self, batch: Sequence[Prepared]) -> Sequence[Answer | errors.LedgerError]:
+        try:
+            with self._observe(len(batch)):
+                answers = run(write(batch, self._memory), self._answer)
+        except Exception as error:
+            _log.exception("a batch of %d requests has no known outcome", len(batch))
+            self._memory.forget()
+            return [errors.OutcomeUnknown(str(error))] * len(batch)
+        for fault in self._memory.faults:
+            _log.error("a request failed with a fault of ours", exc_info=fault)
+        self._memory.faults.clear()
+        return answers
+
+    def _answer(self, request: WriterRequest) -> Any:
+        if self._closing and not _finishes(request):
+            raise _Stopped("the writer stopped")
+        return self._store.answer(request)
+
+    def _take(self) -> list[tuple[Ticket, Sequence[Prepared]]]:
+        with self._wake:
+            while not self._queue and not self._closing:
+                self._wake.wait()
+            if self._closing:
+                self._refuse_queued()
+                return []
+            return list(self._fill())
+
+    def _fill(self) -> Iterator[tuple[Ticket, Sequence[Prepared]]]:
+        count, size = 0, 0
+        while self._queue and count < limits.BATCH_COMMANDS_MAX and size < limits.BATCH_BYTES_MAX:
+            ticket = self._queue[0]
+            items = ticket.items[ticket.taken : ticket.taken + limits.BATCH_COMMANDS_MAX - count]
+            ticket.taken += len(items)
+            if ticket.taken == len(ticket.items):
+                self._queue.popleft()
+            count += len(items)
+            size += sum(item.size for item in items)
+            self._queued -= len(items)
+            yield ticket, items
+
+    def _refuse_queued(self) -> None:
+        for ticket in self._queue:
+            ticket.settle([errors.NotDone("the writer is stopping")] * (len(ticket.items) - len(ticket.answers)))
+        self._queue.clear()
+
+
+class _Stopped(Exception):
+    """The program ends while the database is away: the batch's outcome is unknown."""
+
+
+def _finishes(request: WriterRequest) -> bool:
+    return type(request).__name__ in {"Append", "Rollback"}
+
+
+def _wake_future(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _answers(ticket: Ticket) -> list[Answer]:
+    for answer in ticket.answers:
+        if isinstance(answer, errors.LedgerError):
+            raise answer
+    return [answer for answer in ticket.answers if isinstance(answer, Answer)]
