@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+_ENTROPY_BYTES, _DIGITS = 10, 32
 _KINDS = frozenset(
     {"acc", "org", "key", "top", "chg", "rcp", "job", "att", "hold", "grant", "evt", "debit", "img", "quo"}
 )
@@ -11,7 +12,7 @@ _KINDS = frozenset(
 
 def uuid7(unix_ms: int, entropy: bytes) -> UUID:
     """Build a UUIDv7 from milliseconds since 1970 and ten random bytes (RFC 9562, section 5.7)."""
-    assert 0 <= unix_ms < 1 << 48 and len(entropy) == 10
+    assert 0 <= unix_ms < 1 << 48 and len(entropy) == _ENTROPY_BYTES
     raw = bytearray(unix_ms.to_bytes(6, "big") + entropy)
     raw[6] = (raw[6] & 0x0F) | 0x70
     raw[8] = (raw[8] & 0x3F) | 0x80
@@ -31,7 +32,7 @@ def parse(kind: str, text: str) -> UUID:
     """
     assert kind in _KINDS, kind
     prefix, _, digits = text.partition("_")
-    if prefix != kind or len(digits) != 32 or set(digits) - set("0123456789abcdef"):
+    if prefix != kind or len(digits) != _DIGITS or set(digits) - set("0123456789abcdef"):
         message = f"expected {kind}_ and 32 hex digits"
         raise ValueError(message)
     return UUID(hex=digits)

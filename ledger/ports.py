@@ -99,7 +99,7 @@ class HoldView(Struct, frozen=True, kw_only=True):
 
 
 class Balance(Struct, frozen=True, kw_only=True):
-    """An account at one position of the log, read at once. ``at`` is the database's clock; grants due then are left out."""
+    """An account at one position of the log, read at once ``at`` the database's clock, without grants due then."""
 
     account_id: UUID
     organisation_id: UUID

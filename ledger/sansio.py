@@ -26,7 +26,7 @@ Row: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run a statement in the open transaction (one is begun if there is none); answered by its rows, ``[]`` if it has none."""
+    """Run a statement in the open transaction, or a new one; answered by its rows, ``[]`` if it has none."""
 
     statement: Statement
     params: Mapping[str, Any]

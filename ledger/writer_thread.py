@@ -143,7 +143,7 @@ class WriterThread:
         try:
             with self._observe(len(batch)):
                 answers = run(write(batch, self._memory), self._answer)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it was, callers are told that they must ask again
             _log.exception("a batch of %d requests has no known outcome", len(batch))
             self._memory.forget()
             return [errors.OutcomeUnknown(str(error))] * len(batch)

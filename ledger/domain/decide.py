@@ -23,7 +23,7 @@ def due(account: Account, now: datetime) -> Decision:
     ]
 
 
-def decide(account: Account, holds: Holds, command: commands.Command, now: datetime) -> Decision:  # noqa: PLR0911
+def decide(account: Account, holds: Holds, command: commands.Command, now: datetime) -> Decision:
     """Events that a command causes.
 
     ``holds`` has the holds that the command names, open or resolved. ``due`` has been applied before.
@@ -37,21 +37,32 @@ def decide(account: Account, holds: Holds, command: commands.Command, now: datet
     match command:
         case commands.HoldCredits():
             return hold(account, holds, command, now)
-        case commands.CommitHold():
-            return commit(open_hold(account, holds, command.hold_id), command)
-        case commands.ReleaseHold():
-            return release(open_hold(account, holds, command.hold_id), command)
-        case commands.ExpireHold():
-            return expire(open_hold(account, holds, command.hold_id), now)
-        case commands.RenewHold():
-            return renew(open_hold(account, holds, command.hold_id), command, now)
         case commands.GrantCredits():
             return grant(account, command, now)
         case commands.DebitCredits():
             return debit(account, command)
         case commands.ExpireGrants():
             return []
-    assert_never(command)
+        case _:
+            return resolve(open_hold(account, holds, command.hold_id), command, now)
+
+
+HoldCommand = commands.CommitHold | commands.ReleaseHold | commands.ExpireHold | commands.RenewHold
+
+
+def resolve(seen: Hold, command: HoldCommand, now: datetime) -> Decision:
+    """Do what a command asks of an open hold."""
+    match command:
+        case commands.CommitHold():
+            return commit(seen, command)
+        case commands.ReleaseHold():
+            return release(seen, command)
+        case commands.ExpireHold():
+            return expire(seen, now)
+        case commands.RenewHold():
+            return renew(seen, command, now)
+        case _:
+            assert_never(command)
 
 
 def open_account(account: Account, command: commands.OpenAccount) -> Decision:

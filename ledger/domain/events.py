@@ -75,7 +75,7 @@ class HoldRenewed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 class HoldCommitted(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag="ledger.hold-committed.v1"
 ):
-    """A debit of held slices. When ``final``, or nothing is left, the rest has ``returned`` and the hold is resolved."""
+    """A debit of held slices. ``final``, or nothing left: the rest has ``returned`` and the hold is resolved."""
 
     hold_id: UUID
     amount_ucr: int

@@ -87,11 +87,11 @@ class ColumnDumper(Dumper):
 
     format = Format.BINARY
 
-    def get_key(self, obj: Column, format: object) -> tuple[type, int]:  # pyright: ignore[reportIncompatibleMethodOverride]  # noqa: A002  psycopg's names
+    def get_key(self, obj: Column, format: object) -> tuple[type, int]:  # pyright: ignore[reportIncompatibleMethodOverride]  # noqa: A002, ARG002  psycopg's names
         """One dumper per array type."""
         return (self.cls, obj.oid)
 
-    def upgrade(self, obj: Column, format: object) -> ColumnDumper:  # pyright: ignore[reportIncompatibleMethodOverride]  # noqa: A002  psycopg's names
+    def upgrade(self, obj: Column, format: object) -> ColumnDumper:  # pyright: ignore[reportIncompatibleMethodOverride]  # noqa: A002, ARG002  psycopg's names
         """A dumper that knows the type."""
         dumper = ColumnDumper(self.cls)
         dumper.oid = obj.oid

@@ -220,7 +220,17 @@ def read_stream(connection: Connection, stream_id: UUID) -> list[RecordedEvent]:
 def recorded(row: tuple[Any, ...]) -> RecordedEvent:
     """A row of ``events`` in the order of ``RecordedEvent``."""
     key: UUID | None = row[7]
-    return RecordedEvent(*row[:7], None if key is None else key.bytes, row[8])
+    return RecordedEvent(
+        position=row[0],
+        stream_id=row[1],
+        version=row[2],
+        tag=row[3],
+        state=row[4],
+        recorded_at=row[5],
+        effective_at=row[6],
+        key_hash=None if key is None else key.bytes,
+        hash=row[8],
+    )
 
 
 def hold_of(row: tuple[Any, ...]) -> Hold:

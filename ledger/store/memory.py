@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -34,6 +34,7 @@ from ledger.writer.requests import (
     WriterRequest,
 )
 
+Moment = Literal["before", "after"]
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,13 +49,13 @@ class MemoryDatabase:
         self.accounts: dict[UUID, AccountRow] = {}
         self.holds: dict[UUID, Hold] = {}
         self.head = Head(0, GENESIS, _BEGINNING)
-        self.fail: Callable[[WriterRequest, bool], None] = lambda _request, _after: None
+        self.fail: Callable[[WriterRequest, Moment], None] = lambda _request, _moment: None
 
     def answer(self, request: WriterRequest) -> Any:
         """Answer one request. ``fail`` is called before and after, and may raise (a lost acknowledgement)."""
-        self.fail(request, False)
+        self.fail(request, "before")
         answer = self._answer(request)
-        self.fail(request, True)
+        self.fail(request, "after")
         return answer
 
     def _answer(self, request: WriterRequest) -> Any:

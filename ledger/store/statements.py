@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-APPEND_LOCK = 0x7A11_57_1C
-"""Key of the advisory lock under which the log grows."""
-
 SESSION = " ".join(
     f"-c {name}={value}"
     for name, value in {
@@ -17,7 +14,8 @@ SESSION = " ".join(
 )
 """Options of the writer's connection."""
 
-LOCK = f"SELECT pg_advisory_xact_lock({APPEND_LOCK})"
+LOCK = "SELECT pg_advisory_xact_lock(7411)"
+"""The append lock; the number is nothing but ours."""
 
 HEAD = "SELECT position, hash, recorded_at, clock_timestamp() FROM log_head"
 

@@ -44,8 +44,9 @@ class StoredAccount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReadUnderLock:
-    """Begin, take the append lock, then read in statements of their own: one statement that locks and reads would
-    see the state from before the wait.
+    """Begin, take the append lock, then read in statements of their own.
+
+    One statement that locks and reads would see the state from before the wait.
     """
 
     keys: Sequence[bytes]
@@ -69,9 +70,7 @@ class UnderLock:
 
 @dataclass(frozen=True, slots=True)
 class ReadAccountStream:
-    """All events of an account, to rebuild a state that is missing or in another format; answered by a list of
-    ``RecordedEvent``.
-    """
+    """All events of an account, to rebuild a missing or foreign state; answered by ``RecordedEvent``s in order."""
 
     account_id: UUID
 
