@@ -157,7 +157,7 @@ def append(connection: Connection, batch: Append) -> None:
     """Insert a whole batch and commit, in one pipeline."""
     with connection.pipeline():
         if batch.events:
-            _insert_events(connection, batch)
+            insert_events(connection, batch)
         if batch.verdicts:
             keys, digests, verdicts, positions = zip(*batch.verdicts, strict=True)
             connection.execute(
@@ -174,7 +174,8 @@ def append(connection: Connection, batch: Append) -> None:
         connection.commit()
 
 
-def _insert_events(connection: Connection, batch: Append) -> None:
+def insert_events(connection: Connection, batch: Append) -> None:
+    """Insert events and move the head, in the open transaction."""
     streams, versions, tags, states, positions, keys, hashes = zip(*batch.events, strict=True)
     head = batch.head
     connection.execute(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ledger.domain.codec import NewEvent, RecordedEvent
 
-GENESIS = bytes(32)
+GENESIS: bytes = bytes(32)
 NO_KEY = bytes(16)
 _HEAD = struct.Struct(">q16sqqq16s32s32sI")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
