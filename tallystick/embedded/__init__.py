@@ -1,0 +1,1 @@
+"""A PostgreSQL and a Redis of our own, for machines that have none: started, watched, stopped and recovered."""
