@@ -1,1 +1,1 @@
-"""Money in: rails, quotes, top-ups and their settlement."""
+"""Money in: rails behind one port, quotes, top-ups, and the settlement that turns a receipt into credits once."""
