@@ -8,6 +8,7 @@ lock() { # lock file, then what to compile
     --no-emit-index-url --no-emit-find-links --output-file "requirements/$file.lock" "$@"
 }
 lock uv requirements/uv.in
+lock build requirements/build.in
 lock runtime pyproject.toml
 lock dev pyproject.toml requirements/dev.in --constraint requirements/runtime.lock
 lock books requirements/books.in

@@ -52,10 +52,14 @@ if [ -n "$interpreter" ] && ! "$venv/bin/python" -c 'import sys; raise SystemExi
   .venv-uv/uv venv --quiet --clear --seed --python "$interpreter" "$venv" || lacks "redis-server (or Python 3.12, which can bring one)" "$get redis-server"
   cp .venv-uv/uv "$venv/bin/uv" && rm -r .venv-uv
 fi
+install() {
+  "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes --requirement "requirements/$1.lock" ||
+    pip install --require-hashes --requirement "requirements/$1.lock"
+}
 echo "installing requirements/$what.lock into $venv" >&2
-"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes --requirement "requirements/$what.lock" ||
-  pip install --require-hashes --requirement "requirements/$what.lock"
-if [ "$what" = dev ]; then
+install "$what"
+if [ "$what" != books ]; then
+  install build
   "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
 fi
 cp "requirements/$what.lock" "$stamp"

@@ -1,1 +1,3 @@
 """The composition root: settings, wiring, embedded services, telemetry, command line."""
+
+__version__ = "0.1.0"
