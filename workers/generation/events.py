@@ -25,7 +25,7 @@ class JobAccepted(
 
     ``hold_id`` is the hold taken in the same append; None where the price is 0, or where a worker takes it later.
     ``inputs_mac`` is an HMAC-SHA256 (hex) of the inputs under a key that is erased with them.
-    ``key_id`` is the API key that ordered, if one did.
+    ``key_id`` is the API key that ordered, if one did. ``expected_ms`` is the node time that its tool expects.
     """
 
     job_id: UUID
@@ -45,6 +45,7 @@ class JobAccepted(
     gpu_class: str
     queue_limit_s: int
     run_limit_s: int
+    expected_ms: int
     inputs_mac: str
     priority: int = 0
     hold_id: UUID | None = None
@@ -88,10 +89,14 @@ class StoredOutput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class JobSucceeded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="workers.job-succeeded.v1"):
-    """The pictures are stored and ``charged_ucr`` was committed in the same append (0: nothing was held)."""
+    """The pictures are stored and ``charged_ucr`` was committed in the same append (0: nothing was held).
+
+    ``seed`` is the one they were made with: the job's own, or a later one where that gave nothing and was ours.
+    """
 
     attempt_id: UUID
     charged_ucr: int
+    seed: int
     outputs: tuple[StoredOutput, ...]
     gpu_ms: int
 
