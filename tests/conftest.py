@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 import hypothesis
 import pytest
 import redis
+from psycopg_pool import ConnectionPool
 
+from ledger.store.postgres import PostgresLedger
+from tallystick.clock import SystemClock
 from tallystick.embedded.postgres import EmbeddedPostgres
 from tallystick.embedded.redis import EmbeddedRedis
 from tallystick.settings import CONFIG_VARIABLE, Settings, variables
@@ -56,6 +60,21 @@ def empty_database(postgres_server: EmbeddedPostgres) -> Generator[Database]:
     """A database of the test's own without a table."""
     with servers.database_from(postgres_server, servers.EMPTY) as found:
         yield found
+
+
+@pytest.fixture
+def pool(database: Database) -> Generator[ConnectionPool]:
+    """Connections of the serving role."""
+    with ConnectionPool(database.serving_url, min_size=1, max_size=8, open=True) as found:
+        yield found
+
+
+@pytest.fixture
+def postgres_ledger(database: Database, pool: ConnectionPool) -> Generator[PostgresLedger]:
+    """The ledger on a database of the test's own, with its writer's thread."""
+    ledger = PostgresLedger(database.serving_url, pool, clock=SystemClock(), secret=SECRET.encode(), sleep=time.sleep)
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
 from ledger import errors
@@ -108,7 +109,7 @@ def connect(conninfo: str) -> Connection:
     connection: Connection = psycopg.connect(
         conninfo,
         row_factory=tuple_row,
-        options=sql.SESSION,
+        options=f"{conninfo_to_dict(conninfo).get('options', '')} {sql.SESSION}",
         connect_timeout=5,
         keepalives_idle=5,
         tcp_user_timeout=10_000,
