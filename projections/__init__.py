@@ -1,1 +1,1 @@
-"""The read side, folded from the log: statements, usage, books."""
+"""The read side: followers that turn the log into statements, usage and double-entry books, and what reads those."""

@@ -1,0 +1,199 @@
+"""The rules for money: receipts as booked, alone or in one entry with the grant of the same append. Pure.
+
+A receipt that paid for a grant is booked with it, at the grant's position: cash, tax and Deferred in one entry, and the
+sum of the deferred formula equals the Deferred accounts at every sequence. Later its own event adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+from uuid import UUID
+
+from msgspec import Struct
+
+from payments.domain import events
+from projections.appends import Funding, Money
+from projections.books import chart
+from projections.books.deferred import Grant, share
+from projections.books.model import Entry, Legs
+from projections.errors import Unbookable
+
+
+class Receipt(Struct, kw_only=True):
+    """What the books know of a receipt: what it brought, what of it still waits, and what a reversal lost."""
+
+    receipt_id: UUID
+    generation: int
+    rail: str
+    asset: str
+    amount_minor: int
+    currency: str
+    value_micro: int
+    unapplied_micro: int
+    suspense_micro: int
+    lost_micro: int = 0
+
+
+def fund(legs: Legs, grant: Grant, funding: Funding | None) -> None:
+    """Money side of a grant. What no receipt explains is owed by Unapplied, where its debit shows.
+
+    :raises Unbookable: receipt and grant disagree.
+    """
+    deferred = chart.DEFERRED.get(grant.kind, chart.UNAPPLIED)
+    if funding is None:
+        legs.debit(chart.UNAPPLIED, grant.currency, grant.total_micro)
+        legs.credit(deferred, grant.currency, grant.total_micro)
+        return
+    money = funding.money
+    grant.money_position = funding.position
+    if (money.net_micro, money.currency) != (grant.total_micro, grant.currency):
+        raise Unbookable(
+            f"receipt {money.receipt_id} pays {money.net_micro} {money.currency} for grant {grant.grant_id}, "
+            f"whose cost basis is {grant.total_micro} {grant.currency}"
+        )
+    match money:
+        case events.ReceiptFinal():
+            _received(legs, money, deferred)
+        case events.ReceiptApplied():
+            _applied(legs, money, deferred)
+        case _:
+            assert_never(money)
+
+
+def receipt_entry(
+    event: events.PaymentEvent, position: int, receipts: dict[UUID, Receipt], grants: Mapping[UUID, Grant]
+) -> Entry | None:
+    """Entry of an event of payments, None where it moves nothing or was booked with its grant.
+
+    :raises Unbookable: a receipt that the books do not know, or figures that do not add up.
+    """
+    match event:
+        case events.ReceiptFinal():
+            return _final(event, position, receipts, grants)
+        case events.ReceiptApplied():
+            return _waited(event, position, _known(receipts, event.receipt_id), grants)
+        case events.ReceiptReversed():
+            return _reversed(event, _known(receipts, event.receipt_id))
+        case _:
+            return None
+
+
+def _final(
+    event: events.ReceiptFinal, position: int, receipts: dict[UUID, Receipt], grants: Mapping[UUID, Grant]
+) -> Entry | None:
+    before = receipts.get(event.receipt_id)
+    receipts[event.receipt_id] = Receipt(
+        receipt_id=event.receipt_id,
+        generation=event.generation,
+        rail=event.rail,
+        asset=event.asset,
+        amount_minor=event.amount_minor,
+        currency=event.currency,
+        value_micro=event.value_micro,
+        unapplied_micro=event.unapplied_micro,
+        suspense_micro=event.suspense_micro,
+    )
+    if _booked_with_grant(event, position, grants):
+        return None
+    legs = Legs()
+    if event.case == "restored" and before is not None:
+        _restored(legs, event, before)
+    else:
+        _received(legs, event, chart.UNAPPLIED)
+    return _entry(f"receipt-{event.case}", legs, event)
+
+
+def _waited(
+    event: events.ReceiptApplied, position: int, receipt: Receipt, grants: Mapping[UUID, Grant]
+) -> Entry | None:
+    used_micro = event.net_micro + event.tax_micro
+    if event.source == "unapplied":
+        receipt.unapplied_micro -= used_micro
+    else:
+        receipt.suspense_micro -= used_micro
+    if min(receipt.unapplied_micro, receipt.suspense_micro) < 0:
+        raise Unbookable(f"more is applied of receipt {event.receipt_id} than waits in {event.source}")
+    if _booked_with_grant(event, position, grants):
+        return None
+    legs = Legs()
+    _applied(legs, event, chart.UNAPPLIED)
+    return _entry("receipt-applied", legs, event)
+
+
+def _reversed(event: events.ReceiptReversed, receipt: Receipt) -> Entry | None:
+    """The money is gone: what still waited goes with it, and what customers keep is a loss of the rail."""
+    waiting_micro = receipt.unapplied_micro + receipt.suspense_micro
+    if event.value_micro != receipt.value_micro:
+        raise Unbookable(f"receipt {event.receipt_id} brought {receipt.value_micro}, not {event.value_micro}")
+    receipt.lost_micro = event.value_micro - waiting_micro
+    accounts = chart.rail_accounts(event.rail, receipt.asset)
+    legs = Legs()
+    legs.debit(chart.UNAPPLIED, event.currency, receipt.unapplied_micro)
+    legs.debit(chart.suspense(event.rail), event.currency, receipt.suspense_micro)
+    legs.difference(chart.RAIL_LOSSES, event.currency, -receipt.lost_micro)
+    legs.credit(accounts.assets, event.currency, event.value_micro)
+    if accounts.commodity:
+        legs.debit(accounts.world, accounts.commodity, receipt.amount_minor)
+        legs.credit(accounts.wallet, accounts.commodity, receipt.amount_minor)
+    receipt.unapplied_micro = receipt.suspense_micro = 0
+    return _entry("receipt-reversed", legs, event)
+
+
+def _restored(legs: Legs, event: events.ReceiptFinal, before: Receipt) -> None:
+    """A reversed receipt is back and its credits were never taken: the loss is undone, nothing is granted again."""
+    _cash(legs, event)
+    legs.credit(chart.UNAPPLIED, event.currency, event.unapplied_micro)
+    legs.credit(chart.suspense(event.rail), event.currency, event.suspense_micro)
+    kept_micro = event.value_micro - event.unapplied_micro - event.suspense_micro
+    legs.difference(chart.RAIL_LOSSES, event.currency, before.lost_micro)
+    legs.difference(chart.FX_REALIZED, event.currency, kept_micro - before.lost_micro)
+
+
+def _received(legs: Legs, event: events.ReceiptFinal, for_net: str) -> None:
+    parts_micro = event.net_micro + event.tax_micro + event.unapplied_micro + event.suspense_micro + event.fx_micro
+    if parts_micro != event.value_micro:
+        raise Unbookable(f"receipt {event.receipt_id} is {event.value_micro}, its parts are {parts_micro}")
+    _cash(legs, event)
+    legs.difference(chart.FX_REALIZED, event.currency, event.fx_micro)
+    legs.credit(for_net, event.currency, event.net_micro)
+    legs.credit(chart.tax_sales(event.currency), event.currency, event.tax_micro)
+    legs.credit(chart.UNAPPLIED, event.currency, event.unapplied_micro)
+    legs.credit(chart.suspense(event.rail), event.currency, event.suspense_micro)
+
+
+def _cash(legs: Legs, event: events.ReceiptFinal) -> None:
+    """What arrived, less the source's fee, whose value is its share of the payment's."""
+    accounts = chart.rail_accounts(event.rail, event.asset)
+    fee_micro = share(event.value_micro, event.fee_minor, event.amount_minor) if event.fee_minor else 0
+    legs.debit(accounts.assets, event.currency, event.value_micro)
+    legs.debit(chart.processing(event.rail), event.currency, fee_micro)
+    legs.credit(accounts.assets, event.currency, fee_micro)
+    if accounts.commodity:
+        legs.debit(accounts.wallet, accounts.commodity, event.amount_minor)
+        legs.credit(accounts.world, accounts.commodity, event.amount_minor)
+
+
+def _applied(legs: Legs, event: events.ReceiptApplied, for_net: str) -> None:
+    source = chart.UNAPPLIED if event.source == "unapplied" else chart.suspense(event.rail)
+    legs.debit(source, event.currency, event.net_micro + event.tax_micro)
+    legs.credit(for_net, event.currency, event.net_micro)
+    legs.credit(chart.tax_sales(event.currency), event.currency, event.tax_micro)
+
+
+def _booked_with_grant(event: Money, position: int, grants: Mapping[UUID, Grant]) -> bool:
+    grant = grants.get(event.grant_id) if event.grant_id is not None else None
+    return grant is not None and grant.money_position == position
+
+
+def _entry(kind: str, legs: Legs, event: Money | events.ReceiptReversed) -> Entry | None:
+    account_id = None if isinstance(event, events.ReceiptReversed) else event.account_id
+    if not (found := legs.done()):
+        return None
+    return Entry(kind=kind, legs=found, account_id=account_id, receipt_id=event.receipt_id)
+
+
+def _known(receipts: Mapping[UUID, Receipt], receipt_id: UUID) -> Receipt:
+    if (receipt := receipts.get(receipt_id)) is None:
+        raise Unbookable(f"receipt {receipt_id} was never booked")
+    return receipt

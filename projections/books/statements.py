@@ -1,0 +1,82 @@
+"""SQL of the books. Rows go in as one JSON array and are spread by the table's own column types."""
+
+from __future__ import annotations
+
+from ledger.sansio import Statement
+
+READ_ACCOUNTS = Statement("books-read-accounts", "SELECT account_no, name, commodity FROM book_accounts")
+READ_GRANTS = Statement(
+    "books-read-grants",
+    """
+    SELECT grant_id, account_id, kind, granted_ucr, cost_micro, list_value_micro, currency, position, money_position,
+           gone_ucr
+    FROM book_grants WHERE grant_id = ANY(%(ids)s)
+    """,
+)
+READ_RECEIPTS = Statement(
+    "books-read-receipts",
+    """
+    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro,
+           lost_micro
+    FROM book_receipts WHERE receipt_id = ANY(%(ids)s)
+    """,
+)
+INSERT_ACCOUNTS = Statement(
+    "books-insert-accounts",
+    """
+    INSERT INTO book_accounts (account_no, name, commodity)
+    SELECT account_no, name, commodity
+    FROM json_populate_recordset(CAST(NULL AS book_accounts), CAST(%(rows)s AS json))
+    """,
+)
+INSERT_ENTRIES = Statement(
+    "books-insert-entries",
+    """
+    INSERT INTO book_entries (position, kind, booked_on, effective_at, recorded_at, account_id, hold_id, grant_id,
+                              receipt_id, reference_id)
+    SELECT position, kind, booked_on, effective_at, recorded_at, account_id, hold_id, grant_id, receipt_id, reference_id
+    FROM json_populate_recordset(CAST(NULL AS book_entries), CAST(%(rows)s AS json))
+    """,
+)
+INSERT_LEGS = Statement(
+    "books-insert-legs",
+    """
+    INSERT INTO book_legs (position, leg_no, account_no, debit, credit)
+    SELECT position, leg_no, account_no, debit, credit
+    FROM json_populate_recordset(CAST(NULL AS book_legs), CAST(%(rows)s AS json))
+    """,
+)
+INSERT_CHANGES = Statement(
+    "books-insert-changes",
+    """
+    INSERT INTO book_changes (position, grant_id, gone_ucr, deferred_micro)
+    SELECT position, grant_id, gone_ucr, deferred_micro
+    FROM json_populate_recordset(CAST(NULL AS book_changes), CAST(%(rows)s AS json))
+    """,
+)
+UPSERT_GRANTS = Statement(
+    "books-upsert-grants",
+    """
+    INSERT INTO book_grants (grant_id, account_id, kind, granted_ucr, cost_micro, list_value_micro, currency, position,
+                             money_position, gone_ucr)
+    SELECT grant_id, account_id, kind, granted_ucr, cost_micro, list_value_micro, currency, position, money_position,
+           gone_ucr
+    FROM json_populate_recordset(CAST(NULL AS book_grants), CAST(%(rows)s AS json))
+    ON CONFLICT (grant_id) DO UPDATE SET gone_ucr = EXCLUDED.gone_ucr
+    """,
+)
+UPSERT_RECEIPTS = Statement(
+    "books-upsert-receipts",
+    """
+    INSERT INTO book_receipts (receipt_id, generation, rail, asset, amount_minor, currency, value_micro,
+                               unapplied_micro, suspense_micro, lost_micro)
+    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro,
+           lost_micro
+    FROM json_populate_recordset(CAST(NULL AS book_receipts), CAST(%(rows)s AS json))
+    ON CONFLICT (receipt_id) DO UPDATE
+    SET generation = EXCLUDED.generation, rail = EXCLUDED.rail, asset = EXCLUDED.asset,
+        amount_minor = EXCLUDED.amount_minor, currency = EXCLUDED.currency, value_micro = EXCLUDED.value_micro,
+        unapplied_micro = EXCLUDED.unapplied_micro, suspense_micro = EXCLUDED.suspense_micro,
+        lost_micro = EXCLUDED.lost_micro
+    """,
+)
