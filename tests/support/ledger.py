@@ -38,12 +38,12 @@ def request(command: commands.Command, key: str | None = None, **more: object) -
     return Request(key=key or f"key-{next(_numbers)}", operation=type(command).__name__, command=command, **more)  # type: ignore[arg-type]
 
 
-def open_account(ledger: Ledger, *, credits: int = 0, **more: object) -> UUID:
+def open_account(ledger: Ledger, *, credit: int = 0, **more: object) -> UUID:
     """A new account, with credits if asked."""
     account_id = uuid4()
     done(ledger, commands.OpenAccount(account_id=account_id, organisation_id=uuid4(), **more))  # type: ignore[arg-type]
-    if credits:
-        grant(ledger, account_id, credits * CREDIT)
+    if credit:
+        grant(ledger, account_id, credit * CREDIT)
     return account_id
 
 

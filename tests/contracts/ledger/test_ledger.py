@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from ledger import errors
 from ledger.domain import commands
@@ -24,7 +27,7 @@ def sums(world: World, account_id: UUID) -> tuple[int, int, int]:
 
 
 def test_feature_M1_3_a_hold_pins_and_a_commit_debits(world: World) -> None:
-    account_id = open_account(world.ledger, credits=10)
+    account_id = open_account(world.ledger, credit=10)
     hold_id = hold(world.ledger, account_id, 4 * CREDIT)
     assert sums(world, account_id) == (10, 4, 6)
     verdict = done(world.ledger, commands.CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=3 * CREDIT))
@@ -33,14 +36,14 @@ def test_feature_M1_3_a_hold_pins_and_a_commit_debits(world: World) -> None:
 
 
 def test_feature_M1_3_a_release_gives_everything_back(world: World) -> None:
-    account_id = open_account(world.ledger, credits=10)
+    account_id = open_account(world.ledger, credit=10)
     hold_id = hold(world.ledger, account_id, 10 * CREDIT)
     done(world.ledger, commands.ReleaseHold(account_id=account_id, hold_id=hold_id, reason="failed"))
     assert sums(world, account_id) == (10, 0, 10)
 
 
 def test_a_hold_is_committed_in_parts(world: World) -> None:
-    account_id = open_account(world.ledger, credits=10)
+    account_id = open_account(world.ledger, credit=10)
     hold_id = hold(world.ledger, account_id, 10 * CREDIT)
     for _ in range(2):
         done(
@@ -72,7 +75,7 @@ def test_invariant_17_a_partial_commit_returns_the_rest_to_the_same_grants(world
 
 
 def test_invariant_17_a_commit_above_the_hold_is_refused(world: World) -> None:
-    account_id = open_account(world.ledger, credits=10)
+    account_id = open_account(world.ledger, credit=10)
     hold_id = hold(world.ledger, account_id, CREDIT)
     refusal = refused(world.ledger, commands.CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=CREDIT + 1))
     assert refusal.code == "commit-above-hold" and refusal.facts["remaining_ucr"] == CREDIT
@@ -91,7 +94,7 @@ def test_invariant_31_credits_burn_by_priority_then_end_then_order(world: World)
 
 
 def test_feature_M1_3_a_hold_above_what_is_available_is_refused_with_the_figures(world: World) -> None:
-    account_id = open_account(world.ledger, credits=10)
+    account_id = open_account(world.ledger, credit=10)
     hold(world.ledger, account_id, 6 * CREDIT)
     command = commands.HoldCredits(account_id=account_id, hold_id=uuid4(), amount_ucr=5 * CREDIT, lease_s=60)
     refusal = refused(world.ledger, command)
@@ -100,7 +103,7 @@ def test_feature_M1_3_a_hold_above_what_is_available_is_refused_with_the_figures
 
 
 def test_invariant_11_a_refused_command_leaves_the_account_as_it_was(world: World) -> None:
-    account_id = open_account(world.ledger, credits=1)
+    account_id = open_account(world.ledger, credit=1)
     before = world.ledger.balance(account_id), world.ledger.stream(account_id), world.ledger.head()
     refused(
         world.ledger, commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=2 * CREDIT, reason="x")
@@ -112,7 +115,7 @@ def test_invariant_11_a_refused_command_leaves_the_account_as_it_was(world: Worl
 
 
 def test_invariant_13_a_dry_run_writes_nothing(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     head = world.ledger.head()
     command = commands.HoldCredits(account_id=account_id, hold_id=uuid4(), amount_ucr=CREDIT, lease_s=60)
     done(world.ledger, command, "same", dry_run=True)
@@ -121,7 +124,7 @@ def test_invariant_13_a_dry_run_writes_nothing(world: World) -> None:
 
 
 def test_invariant_16_a_hold_resolves_once_under_racing_callers(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     hold_id = hold(world.ledger, account_id, 5 * CREDIT)
     racing = [
         commands.CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=5 * CREDIT),
@@ -137,7 +140,7 @@ def test_invariant_16_a_hold_resolves_once_under_racing_callers(world: World) ->
 
 
 def test_invariant_18_a_hold_never_expires_early_and_leaves_held_only_by_an_event(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     hold_id = hold(world.ledger, account_id, 5 * CREDIT, lease_s=1)
     command = commands.ExpireHold(account_id=account_id, hold_id=hold_id)
     assert refused(world.ledger, command).code == "hold-not-due"
@@ -150,7 +153,7 @@ def test_invariant_18_a_hold_never_expires_early_and_leaves_held_only_by_an_even
 
 
 def test_a_commit_after_the_lease_but_before_its_expiry_is_an_ordinary_commit(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     hold_id = hold(world.ledger, account_id, 5 * CREDIT, lease_s=1)
     world.pass_s(1.05)
     done(world.ledger, commands.CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=5 * CREDIT))
@@ -158,7 +161,7 @@ def test_a_commit_after_the_lease_but_before_its_expiry_is_an_ordinary_commit(wo
 
 
 def test_a_renewal_moves_the_lease_only_forward(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     hold_id = hold(world.ledger, account_id, CREDIT, lease_s=100)
     before, head = world.ledger.hold(hold_id), world.ledger.head()
     done(world.ledger, commands.RenewHold(account_id=account_id, hold_id=hold_id, lease_s=50))
@@ -197,7 +200,7 @@ def test_grants_that_are_due_are_booked_even_if_the_command_is_refused(world: Wo
 
 @pytest.mark.parametrize("origin", ["caller", "system"])
 def test_invariant_22_the_same_key_and_body_get_the_same_answer(world: World, origin: str) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     first = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="x")
     again = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="x")
     answers = [world.ledger.submit(request(command, "k", origin=origin)) for command in (first, again, again)]
@@ -218,16 +221,16 @@ def test_invariant_22_a_callers_refusal_is_kept_and_ours_is_not(world: World) ->
 
 
 def test_invariant_23_the_same_key_with_another_body_names_the_field(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     done(world.ledger, commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=1, reason="x"), "k")
     for change, field in (({"amount_ucr": 2}, "amount_ucr"), ({"reason": "y"}, "reason")):
-        fields = {"account_id": account_id, "debit_id": uuid4(), "amount_ucr": 1, "reason": "x"} | change
-        refusal = refused(world.ledger, commands.DebitCredits(**fields), "k")
+        same = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=1, reason="x")
+        refusal = refused(world.ledger, replace(same, **change), "k")
         assert (refusal.code, refusal.facts) == ("idempotency-key-conflict", {"field": field})
 
 
 def test_invariant_23_a_callers_body_is_what_counts_and_the_subject_comes_back(world: World) -> None:
-    account_id, job_id = open_account(world.ledger, credits=5), uuid4()
+    account_id, job_id = open_account(world.ledger, credit=5), uuid4()
 
     def generate(prompt: str, subject_id: UUID) -> Request:
         command = commands.HoldCredits(account_id=account_id, hold_id=uuid4(), amount_ucr=CREDIT, lease_s=60)
@@ -241,7 +244,7 @@ def test_invariant_23_a_callers_body_is_what_counts_and_the_subject_comes_back(w
 
 
 def test_invariant_24_equal_concurrent_calls_have_one_effect(world: World) -> None:
-    account_id = open_account(world.ledger, credits=100)
+    account_id = open_account(world.ledger, credit=100)
 
     def call(_: int) -> Done | Refused:
         command = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="x")
@@ -253,7 +256,7 @@ def test_invariant_24_equal_concurrent_calls_have_one_effect(world: World) -> No
 
 
 def test_an_expected_version_that_has_passed_is_a_transient_refusal(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     balance = world.ledger.balance(account_id)
     assert balance is not None
     command = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=1, reason="x")
@@ -263,9 +266,9 @@ def test_an_expected_version_that_has_passed_is_a_transient_refusal(world: World
 
 
 def test_companions_are_appended_with_the_command_or_not_at_all(world: World) -> None:
-    account_id, job_id = open_account(world.ledger, credits=5), uuid4()
+    account_id, job_id = open_account(world.ledger, credit=5), uuid4()
     accepted, turned_down = NewEvent("test.accepted.v1", b"{}"), NewEvent("test.refused.v1", b"{}")
-    fields = {
+    fields: dict[str, Any] = {
         "on_accept": (Companion(job_id, 0, (accepted,)),),
         "on_refuse": (Companion(job_id, 0, (turned_down,)),),
     }
@@ -311,16 +314,16 @@ def test_events_alone_are_appended_under_a_scope(world: World) -> None:
 
 
 def test_invariant_27_positions_are_gapless_and_in_order(world: World) -> None:
-    account_id = open_account(world.ledger, credits=50)
+    account_id = open_account(world.ledger, credit=50)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: hold(world.ledger, account_id, CREDIT), range(40)))
     events = world.ledger.log(after=0, limit=1_000)
     assert [event.position for event in events] == list(range(1, world.ledger.head() + 1))
-    assert all(before.recorded_at <= after.recorded_at for before, after in zip(events, events[1:], strict=False))
+    assert all(before.recorded_at <= after.recorded_at for before, after in pairwise(events))
 
 
 def test_the_most_open_holds_of_an_account_are_bounded(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5, max_open_holds=2)
+    account_id = open_account(world.ledger, credit=5, max_open_holds=2)
     first = hold(world.ledger, account_id, 1)
     hold(world.ledger, account_id, 1)
     command = commands.HoldCredits(account_id=account_id, hold_id=uuid4(), amount_ucr=1, lease_s=60)
@@ -330,9 +333,9 @@ def test_the_most_open_holds_of_an_account_are_bounded(world: World) -> None:
 
 
 def test_what_is_unknown_or_there_already_is_told_apart(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     hold_id = hold(world.ledger, account_id, CREDIT)
-    stranger = open_account(world.ledger, credits=5)
+    stranger = open_account(world.ledger, credit=5)
     release = commands.ReleaseHold(account_id=account_id, hold_id=uuid4(), reason="x")
     assert refused(world.ledger, release).code == "hold-unknown"
     foreign = commands.CommitHold(account_id=stranger, hold_id=hold_id, amount_ucr=CREDIT)
@@ -358,7 +361,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_numbers_and_texts_are_refused_before_the_queue(world: World, name: str) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     head = world.ledger.head()
     kind, change = BAD[name]
     fields = {"account_id": account_id, "debit_id": uuid4(), "amount_ucr": 1, "reason": "x"} | change
@@ -369,7 +372,7 @@ def test_bad_numbers_and_texts_are_refused_before_the_queue(world: World, name: 
 
 
 def test_holds_are_listed_newest_first(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     ids = [hold(world.ledger, account_id, 1) for _ in range(3)]
     done(world.ledger, commands.ReleaseHold(account_id=account_id, hold_id=ids[1], reason="x"))
     assert [view.hold_id for view in world.ledger.holds(account_id, only_open=True, limit=9)] == [ids[2], ids[0]]
@@ -377,7 +380,7 @@ def test_holds_are_listed_newest_first(world: World) -> None:
 
 
 def test_many_requests_are_answered_in_their_order(world: World) -> None:
-    account_id = open_account(world.ledger, credits=5)
+    account_id = open_account(world.ledger, credit=5)
     wanted = [
         request(commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=2 * CREDIT, reason=str(n)))
         for n in range(4)

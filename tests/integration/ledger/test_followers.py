@@ -1,0 +1,96 @@
+"""Followers fold every event once, in order, whoever runs them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from ledger.domain.codec import RecordedEvent
+from ledger.drivers import Driver, FollowerThread, advance, catch_up
+from ledger.follower import Fold, FoldError
+from ledger.sansio import Run, RunMany, Statement
+from ledger.store.postgres import PostgresLedger
+from tests.support.ledger import hold, open_account
+from tests.support.servers import Database
+
+SEEN = Statement("seen", "INSERT INTO seen (position) VALUES (%(position)s)")
+COUNT = Statement("count", "SELECT count(*) AS n FROM seen")
+
+
+class Notebook:
+    """Writes down every position; its table has a key, so a second time would fail."""
+
+    name = "notebook"
+
+    def __init__(self, poison: int | None = None) -> None:
+        self.poison = poison
+
+    def fold(self, events: Sequence[RecordedEvent]) -> Fold:
+        for event in events:
+            if event.position == self.poison:
+                raise FoldError(event.position, "cannot be read")
+        yield RunMany(SEEN, [{"position": event.position} for event in events])
+        yield Run(COUNT, {})
+
+
+@pytest.fixture
+def driver(database: Database, pool: ConnectionPool) -> Driver:
+    """A driver, with the notebook's table."""
+    with psycopg.connect(database.owner_url) as connection:
+        connection.execute("CREATE TABLE seen (position bigint PRIMARY KEY)")
+        connection.execute("GRANT ALL ON seen TO public")
+    return Driver(pool)
+
+
+def positions(database: Database) -> list[int]:
+    """What the notebook has."""
+    with psycopg.connect(database.owner_url) as connection:
+        return [row[0] for row in connection.execute("SELECT position FROM seen ORDER BY position")]
+
+
+def test_a_follower_run_by_many_folds_each_event_once(
+    database: Database, driver: Driver, postgres_ledger: PostgresLedger
+) -> None:
+    account_id = open_account(postgres_ledger, credit=100)
+    with ThreadPoolExecutor(6) as threads:
+        writing = [threads.submit(hold, postgres_ledger, account_id, 1) for _ in range(60)]
+        for _ in range(4):
+            threads.submit(catch_up, driver, [Notebook()])
+        for task in writing:
+            task.result()
+    catch_up(driver, [Notebook()])
+    assert positions(database) == list(range(1, postgres_ledger.head() + 1))
+
+
+def test_a_poisoned_event_parks_its_follower_and_nobody_else(
+    database: Database, driver: Driver, postgres_ledger: PostgresLedger
+) -> None:
+    open_account(postgres_ledger, credit=100)
+    catch_up(driver, [Notebook(poison=2)])
+    with psycopg.connect(database.owner_url) as connection:
+        name, position, reason = connection.execute("SELECT name, position, parked_reason FROM followers").fetchall()[0]
+    assert (name, position) == ("notebook", 0) and "event 2: cannot be read" in reason
+    assert advance(driver, Notebook()) == 0, "parked until somebody looks"
+    with psycopg.connect(database.owner_url) as connection:
+        connection.execute("UPDATE followers SET parked_reason = NULL")
+    catch_up(driver, [Notebook()])
+    assert positions(database) == [1, 2]
+
+
+def test_a_thread_follows_on_wake_up_and_without(
+    database: Database, driver: Driver, postgres_ledger: PostgresLedger
+) -> None:
+    thread = FollowerThread(driver, [Notebook()])
+    thread.start()
+    open_account(postgres_ledger, credit=1)
+    thread.wake()
+    deadline = time.monotonic() + 10
+    while positions(database) != [1, 2] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    thread.stop()
+    assert positions(database) == [1, 2]
