@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Condition, Thread
 from typing import Any, Protocol
 
@@ -38,23 +38,29 @@ class Store(Protocol):
 
 
 class Ticket:
-    """Requests of one caller, queued together; taken in parts if the batch is full."""
+    """Requests of one caller, queued together; taken in parts if the batch is full.
 
-    __slots__ = ("_done", "answers", "items", "taken")
+    The caller waits on a thread, or on the event ``loop`` that is named.
+    """
 
-    def __init__(self, items: Sequence[Prepared], done: Callable[[Ticket], None]) -> None:
+    __slots__ = ("answers", "future", "items", "loop", "taken")
+
+    def __init__(
+        self, items: Sequence[Prepared], future: AnyFuture, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self.items = items
         self.taken = 0
         self.answers: list[Answer | errors.LedgerError] = []
-        self._done = done
+        self.future = future
+        self.loop = loop
 
-    def settle(self, answers: Sequence[Answer | errors.LedgerError]) -> None:
-        """Add answers in order; tells the caller when all are there."""
-        self.answers.extend(answers)
-        if len(self.answers) == len(self.items):
-            self._done(self)
+    @property
+    def settled(self) -> bool:
+        """Whether every request has its answer."""
+        return len(self.answers) == len(self.items)
 
 
+AnyFuture = Future[None] | asyncio.Future[None]
 Observe = Callable[[int], AbstractContextManager[Any]]
 """Wraps one batch of that many requests, for spans and metrics."""
 
@@ -82,8 +88,8 @@ class WriterThread:
         """See ``ledger.ports.LedgerWriter``."""
         if not requests:
             return []
-        future: Future[Ticket] = Future()
-        ticket = Ticket([prepare(request, self._secret) for request in requests], future.set_result)
+        future: Future[None] = Future()
+        ticket = Ticket([prepare(request, self._secret) for request in requests], future)
         self._enqueue(ticket)
         try:
             future.result(timeout_s)
@@ -96,11 +102,7 @@ class WriterThread:
         """The same for a caller on an event loop; the caller's own time-out cancels nothing that was taken."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-
-        def done(_ticket: Ticket) -> None:
-            loop.call_soon_threadsafe(_wake_future, future)
-
-        ticket = Ticket([prepare(request, self._secret) for request in requests], done)
+        ticket = Ticket([prepare(request, self._secret) for request in requests], future, loop)
         self._enqueue(ticket)
         await future
         return _answers(ticket)
@@ -136,8 +138,9 @@ class WriterThread:
             answers = self._write(batch)
             start = 0
             for ticket, items in taken:
-                ticket.settle(answers[start : start + len(items)])
+                ticket.answers.extend(answers[start : start + len(items)])
                 start += len(items)
+            tell([ticket for ticket, _ in taken if ticket.settled])
 
     def _write(self, batch: Sequence[Prepared]) -> Sequence[Answer | errors.LedgerError]:
         try:
@@ -181,7 +184,9 @@ class WriterThread:
 
     def _refuse_queued(self) -> None:
         for ticket in self._queue:
-            ticket.settle([errors.NotDone("the writer is stopping")] * (len(ticket.items) - len(ticket.answers)))
+            missing = len(ticket.items) - len(ticket.answers)
+            ticket.answers.extend([errors.NotDone("the writer is stopping")] * missing)
+        tell(list(self._queue))
         self._queue.clear()
 
 
@@ -193,9 +198,23 @@ def _finishes(request: WriterRequest) -> bool:
     return type(request).__name__ in {"Append", "Rollback"}
 
 
-def _wake_future(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def tell(tickets: Sequence[Ticket]) -> None:
+    """Wake the callers whose answers are all there; a loop is woken once for all its callers."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[AnyFuture]] = {}
+    for ticket in tickets:
+        if ticket.loop is None:
+            ticket.future.set_result(None)
+        else:
+            by_loop.setdefault(ticket.loop, []).append(ticket.future)
+    for loop, futures in by_loop.items():
+        with suppress(RuntimeError):  # the loop was closed: its callers are gone
+            loop.call_soon_threadsafe(_wake_futures, futures)
+
+
+def _wake_futures(futures: Sequence[AnyFuture]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
 
 
 def _answers(ticket: Ticket) -> list[Answer]:
