@@ -1,0 +1,1 @@
+"""Where pictures lie: a port, with a folder, an S3-compatible store, and memory behind it."""
