@@ -112,8 +112,7 @@ CREATE TABLE sandbox_charges (
     asset text NOT NULL,
     amount_minor bigint NOT NULL CHECK (amount_minor > 0),
     description text NOT NULL,
-    expires_at timestamptz NOT NULL,
-    failed_reason text NOT NULL DEFAULT ''
+    expires_at timestamptz NOT NULL
 );
 
 CREATE TABLE sandbox_movements (
@@ -129,7 +128,9 @@ CREATE TABLE sandbox_movements (
     first_seen timestamptz NOT NULL,
     at timestamptz NOT NULL,
     refund_id uuid UNIQUE,
+    refund_of text,
     reason text NOT NULL DEFAULT ''
 );
 
 CREATE INDEX sandbox_movements_ref ON sandbox_movements (ref, changed);
+CREATE INDEX sandbox_movements_refund ON sandbox_movements (refund_of) WHERE refund_of IS NOT NULL;

@@ -11,6 +11,8 @@ from ledger.sansio import Effect
 from payments.rail import Cursor, OpenCharge
 
 T = TypeVar("T")
+INBOX_TOPIC = "payments"
+"""Wake-up topic: a notification waits in the inbox."""
 
 
 @dataclass(frozen=True, slots=True)

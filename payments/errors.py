@@ -16,6 +16,7 @@
     │   ├── ChargeUnknown           charge-unknown              (sandbox desk)
     │   └── ChargeClosed            charge-closed               (sandbox desk)
     ├── RailUnavailable         rail-unavailable            (transient) the source cannot be asked: nothing is known
+    ├── SettlementPostponed     settlement-postponed        (transient) nothing was written for now
     └── SandboxBesideLiveKeys   sandbox-beside-live-keys    a configuration that is refused
 """
 
@@ -118,6 +119,13 @@ class RailUnavailable(PaymentsError):
     """The source cannot be asked, so nothing is known. Facts: ``rail``, ``reason``."""
 
     code = "rail-unavailable"
+    transient = True
+
+
+class SettlementPostponed(PaymentsError):
+    """The append could not be decided for now; nothing was written. Facts: ``reason``, a code."""
+
+    code = "settlement-postponed"
     transient = True
 
 

@@ -14,15 +14,12 @@ from payments.domain.products import PriceBook, PriceList, Product
 from payments.domain.quote import make_quote
 from payments.domain.topup import decode_topup, fold
 from payments.drivers import PaymentDriver
-from payments.effects import PaymentCore, ReadStream
+from payments.effects import INBOX_TOPIC, PaymentCore, ReadStream
 from payments.errors import NotificationRefused, RailUnknown, TopUpUnknown
 from payments.limits import NOTIFICATION_BYTES_MAX, PAGE_MAX, TEXT_CHARS_MAX
 from payments.opening import OpenTopUp, open_topup
 from payments.rail import Hint, Rail
 from payments.views import TopUpView, view_of
-
-TOPIC = "payments"
-"""Wake-up topic: a notification waits in the inbox."""
 
 
 class TopUpsService:
@@ -116,8 +113,8 @@ def _list(page: Mapping[str, object]) -> PaymentCore[list[TopUpView]]:
 
 
 def _store(rail: str, hint: Hint, raw: bytes) -> PaymentCore[bool]:
-    row = {"rail": rail, "external_id": hint.external_id, "ref": hint.ref, "source": "notification", "raw": raw}
+    row = {"rail": rail, "external_id": hint.external_id, "ref": hint.ref, "raw": raw}
     new: list[Row] = yield Run(statements.STORE_NOTIFICATION, row)
     yield Commit()
-    yield Wake(TOPIC)
+    yield Wake(INBOX_TOPIC)
     return bool(new)

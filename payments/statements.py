@@ -34,9 +34,17 @@ STORE_NOTIFICATION = Statement(
     "payments-store-notification",
     """
     INSERT INTO rail_inbox (rail, external_id, ref, source, raw)
-    VALUES (%(rail)s, %(external_id)s, %(ref)s, %(source)s, %(raw)s)
+    VALUES (%(rail)s, %(external_id)s, %(ref)s, 'notification', %(raw)s)
     ON CONFLICT (rail, external_id) DO NOTHING
     RETURNING notification_id
+    """,
+)
+STORE_SWEPT = Statement(
+    "payments-store-swept",
+    """
+    INSERT INTO rail_inbox (rail, external_id, ref, source, raw)
+    VALUES (%(rail)s, %(external_id)s, %(ref)s, 'sweep', '')
+    ON CONFLICT (rail, external_id) DO NOTHING
     """,
 )
 CLAIM_NOTIFICATIONS = Statement(

@@ -182,6 +182,14 @@ class TopUpReversed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     generation: int
 
 
+class TopUpRestored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="payments.topup-restored.v1"):
+    """A reversed receipt of this top-up came back as ``generation``; its credits had been kept."""
+
+    topup_id: UUID
+    receipt_id: UUID
+    generation: int
+
+
 class ReceiptFinal(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag="payments.receipt-final.v1"
 ):
@@ -190,7 +198,8 @@ class ReceiptFinal(
     Books: Dr Rail or Clearing ``value_micro``; Cr Deferred ``net_micro``, Tax ``tax_micro``, Unapplied
     ``unapplied_micro``, Suspense ``suspense_micro``, and the rest FX (``fx_micro``, a loss is negative):
     value = net + tax + unapplied + suspense + fx. ``net_micro`` is the cost basis of the grant ``grant_id`` in the
-    same append. ``amount_minor`` and ``fee_minor`` are minor units of ``asset``; a fee unknown yet is None.
+    same append; a ``restored`` one has no grant, and its legs are those of the generation that was reversed.
+    ``amount_minor`` and ``fee_minor`` are minor units of ``asset``; a fee unknown yet is None.
     """
 
     receipt_id: UUID
@@ -307,6 +316,7 @@ TopUpEvent = (
     | TopUpCredited
     | TopUpParked
     | TopUpReversed
+    | TopUpRestored
 )
 ReceiptEvent = ReceiptFinal | ReceiptUnapplied | SuspenseReceived | ReceiptApplied | ReceiptReversed | ReceiptListed
 PaymentEvent = TopUpEvent | ReceiptEvent | ChargeClaimed

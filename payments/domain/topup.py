@@ -29,7 +29,6 @@ _FLAGS: dict[Case, str] = {
     "several": "several",
     "late": "late",
     "other-asset": "wrong-asset",
-    "restored": "reorganised",
 }
 
 
@@ -64,6 +63,7 @@ class Part(Struct, kw_only=True):
     due_list_value_micro: int = 0
     parked: bool = False
     reversed: bool = False
+    returned: bool = False
     reason: str = ""
 
     @property
@@ -139,7 +139,7 @@ class TopUp(Struct, kw_only=True):
     def flags(self) -> tuple[str, ...]:
         """What was not as quoted, sorted."""
         found = {_FLAGS[part.case] for part in self.parts if part.case in _FLAGS}
-        if any(part.reversed for part in self.parts):
+        if any(part.reversed or part.returned for part in self.parts):
             found.add("reorganised")
         if any(part.parked and not part.pending and not part.reversed for part in self.parts):
             found.add("unapplied")
@@ -174,8 +174,8 @@ def evolve(topup: TopUp | None, event: events.TopUpEvent, at: RecordedEvent) -> 
             _named(topup, event).state = "failed"
         case events.TopUpCredited() | events.TopUpParked():
             _received(topup, event)
-        case events.TopUpReversed():
-            _reversed(topup, event)
+        case events.TopUpReversed() | events.TopUpRestored():
+            _turned(topup, event)
         case _:
             assert_never(event)
     return topup
@@ -210,7 +210,7 @@ def _confirming(charge: Charge, confirmations: int) -> None:
 
 def _expired(charge: Charge) -> None:
     charge.expired = True
-    if charge.state in ("open", "failed"):
+    if charge.state == "open":
         charge.state = "expired"
 
 
@@ -258,9 +258,12 @@ def _credited(event: events.TopUpCredited) -> Part:
     )
 
 
-def _reversed(topup: TopUp, event: events.TopUpReversed) -> None:
-    for part in _parts(topup, event.receipt_id, event.generation):
-        part.reversed = True
+def _turned(topup: TopUp, event: events.TopUpReversed | events.TopUpRestored) -> None:
+    restored = isinstance(event, events.TopUpRestored)
+    for part in _parts(topup, event.receipt_id, event.generation - 1 if restored else event.generation):
+        part.reversed = not restored
+        part.returned = restored
+        part.generation = event.generation
 
 
 def _parts(topup: TopUp, receipt_id: UUID, generation: int) -> list[Part]:

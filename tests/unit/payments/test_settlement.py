@@ -1,0 +1,297 @@
+"""Every way a payment can go, from what the source says to the credits, on the twins of ledger and rail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from ledger.errors import OutcomeUnknown
+from ledger.ports import Request
+from payments.domain import events
+from payments.domain.policy import Policy
+from payments.domain.products import PackProduct, PriceBook
+from payments.domain.settlement import Outcome
+from payments.errors import RailUnavailable
+from payments.rail import Observation
+from payments.sweep import sweep_changes, sweep_charges
+from tests.support.payments import CREDIT, Story, money_of, payment_events, ref_of
+
+
+@pytest.fixture
+def story() -> Story:
+    """Default policy."""
+    return Story()
+
+
+def test_a_paid_topup_is_credited_with_receipt_and_grant_in_one_append(story: Story) -> None:
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup))
+    assert story.settles() == [Outcome("appended", "exact")]
+    topup = story.now(topup)
+    assert (topup.state, topup.flags, topup.missing_minor, topup.charge) == ("credited", (), 0, None)
+    assert (topup.credited_ucr, story.posted) == (1_000 * CREDIT, 1_000)
+    log = story.world.ledger.log(after=0, limit=100)
+    tags = [event.tag for event in log[-3:]]
+    assert tags == ["ledger.credits-granted.v1", "payments.receipt-final.v1", "payments.topup-credited.v1"]
+    assert len({event.key_hash for event in log[-3:]}) == 1
+    [money] = money_of(story.world.ledger)
+    assert (money.value_micro, money.net_micro, money.currency, money.generation) == (10_000_000, 10_000_000, "USD", 1)
+
+
+def test_the_grant_carries_cost_basis_list_value_and_receipt(story: Story) -> None:
+    topup = story.opens(product=PackProduct("studio"))
+    story.world.desk.pay(ref_of(topup))
+    story.settles()
+    [money] = money_of(story.world.ledger)
+    state = next(e.state for e in story.world.ledger.stream(story.account_id) if "granted" in e.tag).decode()
+    for expected in (
+        '"cost_micro":50000000',
+        '"list_value_micro":52500000',
+        f'"receipt_id":"{money.receipt_id}"',
+        f'"grant_id":"{money.grant_id}"',
+        '"amount_ucr":5250000000',
+    ):
+        assert expected in state
+
+
+def test_a_lost_notification_is_found_by_the_sweep(story: Story) -> None:
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup))
+    assert story.sweeps() == [Outcome("appended", "exact")]
+    assert story.posted == 1_000
+
+
+def test_invariant_25_notification_and_sweep_together_credit_once(story: Story) -> None:
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup))
+    story.world.courier.deliver(times=3)
+    story.world.driver.drive(sweep_changes("sandbox"))
+    story.world.driver.drive(sweep_charges())
+    assert sorted(outcome.kind for outcome in story.settles()) == ["appended", "nothing-to-do"]
+    assert story.posted == 1_000
+
+
+def test_a_notification_moves_nothing_if_the_source_does_not_know_it(story: Story) -> None:
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup))
+    [true] = story.world.courier.kept
+    story.world.store._movements.clear()
+    story.world.service.receive("sandbox", true.headers, true.raw)
+    assert story.settles()[0] == Outcome("nothing-to-do")
+    assert story.posted == 0
+
+
+def test_a_partial_payment_waits_and_the_rest_completes_it(story: Story) -> None:
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup), 400)
+    assert story.settles() == [Outcome("appended", "partial")]
+    topup = story.now(topup)
+    assert (topup.state, topup.flags, topup.received_minor, topup.missing_minor) == ("awaiting", ("partial",), 400, 600)
+    assert story.posted == 0
+    story.world.desk.pay(ref_of(topup), 600)
+    story.settles()
+    topup = story.now(topup)
+    assert (topup.state, topup.missing_minor, topup.credited_ucr, story.posted) == (
+        "credited",
+        0,
+        1_000 * CREDIT,
+        1_000,
+    )
+
+
+def test_a_partial_payment_is_credited_at_the_quotes_rate_when_the_window_closes(story: Story) -> None:
+    topup = story.opens(product=PackProduct("studio"))
+    story.world.desk.pay(ref_of(topup), 2_000)
+    story.settles()
+    story.world.clock.pass_s(15 * 60 + 1)
+    story.sweeps()
+    topup = story.now(topup)
+    assert (topup.state, topup.flags, topup.credited_ucr) == ("credited", ("partial",), 2_100 * CREDIT)
+    [applied] = [e for e in payment_events(story.world.ledger) if isinstance(e, events.ReceiptApplied)]
+    assert (applied.net_micro, applied.part, applied.source) == (20_000_000, 1, "unapplied")
+
+
+def test_a_partial_payment_that_somebody_must_ask_about_stays_in_unapplied() -> None:
+    story = Story(Policy(partial="ask"))
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup), 400)
+    assert story.settles() == [Outcome("needs-human", "partial-ask")]
+    story.world.clock.pass_s(3_600)
+    story.sweeps()
+    topup = story.now(topup)
+    assert (topup.state, topup.flags, story.posted) == ("expired", ("partial", "unapplied"), 0)
+
+
+def test_an_overpayment_is_credited_whole(story: Story) -> None:
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup), 1_500)
+    story.settles()
+    topup = story.now(topup)
+    assert (topup.state, topup.flags, story.posted) == ("credited", ("over",), 1_500)
+
+
+def test_an_excess_parked_by_setting_is_booked_with_the_grant() -> None:
+    story = Story(Policy(excess="unapplied"))
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup), 1_050)
+    assert story.settles() == [Outcome("needs-human", "excess")]
+    [money] = money_of(story.world.ledger)
+    assert (money.net_micro, money.unapplied_micro, story.posted) == (10_000_000, 500_000, 1_000)
+    assert story.now(topup).flags == ("over", "unapplied")
+
+
+def test_paying_twice_is_credited_twice_and_flagged(story: Story) -> None:
+    topup = story.opens()
+    story.world.desk.pay_twice(ref_of(topup))
+    story.settles()
+    topup = story.now(topup)
+    assert (topup.state, topup.flags, topup.received_minor, story.posted) == ("credited", ("several",), 2_000, 2_000)
+
+
+def test_a_late_payment_is_never_lost(story: Story) -> None:
+    topup = story.opens()
+    story.world.clock.pass_s(15 * 60 + 1)
+    story.sweeps()
+    assert story.now(topup).state == "expired"
+    story.world.clock.pass_s(30 * 24 * 3600)
+    story.world.desk.pay(ref_of(topup))
+    assert story.sweeps()[-1] == Outcome("appended", "late")
+    assert (story.now(topup).state, story.now(topup).flags, story.posted) == ("credited", ("late",), 1_000)
+
+
+def test_the_desk_pays_late_while_the_window_is_open(story: Story) -> None:
+    topup = story.opens()
+    story.world.desk.pay_late(ref_of(topup))
+    story.settles()
+    assert story.now(topup).flags == ("late",)
+
+
+def test_a_failed_payment_says_so_and_a_second_try_still_counts(story: Story) -> None:
+    topup = story.opens()
+    story.world.desk.fail(ref_of(topup))
+    assert story.settles() == [Outcome("appended", "failed")]
+    assert (story.now(topup).state, story.posted) == ("failed", 0)
+    story.world.desk.pay(ref_of(topup))
+    story.settles()
+    assert (story.now(topup).state, story.posted) == ("credited", 1_000)
+
+
+def test_a_payment_on_its_way_is_shown_and_not_credited(story: Story) -> None:
+    topup = story.opens()
+    payment = story.world.desk.pay(ref_of(topup), state="seen")
+    story.settles()
+    assert (story.now(topup).state, story.posted) == ("seen", 0)
+    story.world.desk.progress(payment.external_id, "confirming", 1)
+    story.settles()
+    shown = story.now(topup)
+    assert shown.charge is not None
+    assert (shown.state, shown.charge.confirmations, story.posted) == ("confirming", 1, 0)
+    story.world.desk.progress(payment.external_id, "final", 2)
+    story.settles()
+    assert (story.now(topup).state, story.posted) == ("credited", 1_000)
+
+
+def test_money_without_a_topup_goes_to_suspense_once(story: Story) -> None:
+    story.world.desk.pay_stray("USD", 700)
+    assert story.settles() == [Outcome("needs-human", "no-top-up")]
+    story.sweeps()
+    [money] = money_of(story.world.ledger)
+    assert (money.suspense_micro, money.topup_id, money.account_id) == (7_000_000, None, None)
+    assert [type(e) for e in payment_events(story.world.ledger)] == [events.ReceiptFinal, events.SuspenseReceived]
+
+
+@pytest.mark.parametrize(("asset", "amount_minor", "reason"), [("SHELLS", 500, "unknown-asset"), ("USD", 9, "dust")])
+def test_what_has_no_value_is_listed_once_and_not_booked(
+    story: Story, asset: str, amount_minor: int, reason: str
+) -> None:
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup), amount_minor, asset=asset)
+    assert story.settles() == [Outcome("appended", reason)]
+    story.sweeps()
+    listed = [e for e in payment_events(story.world.ledger) if isinstance(e, events.ReceiptListed)]
+    assert [(e.asset, e.amount_minor, e.reason) for e in listed] == [(asset, amount_minor, reason)]
+    assert (money_of(story.world.ledger), story.now(topup).state) == ([], "awaiting")
+
+
+def test_a_refused_grant_books_the_money_to_unapplied_with_the_reason(story: Story) -> None:
+    story.account_id = UUID(int=77)
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup))
+    assert story.settles() == [Outcome("needs-human", "account-unknown")]
+    [money] = money_of(story.world.ledger)
+    assert (money.unapplied_micro, money.net_micro, money.grant_id) == (10_000_000, 0, None)
+    [why] = [e for e in payment_events(story.world.ledger) if isinstance(e, events.ReceiptUnapplied)]
+    assert (why.reason, why.unapplied_micro) == ("account-unknown", 10_000_000)
+    assert "unapplied" in story.now(topup).flags
+    assert {outcome.kind for outcome in story.sweeps()} == {"needs-human", "nothing-to-do"}
+    assert len(money_of(story.world.ledger)) == 1
+
+
+def test_a_reversed_receipt_is_booked_and_its_return_grants_nothing_again(story: Story) -> None:
+    topup = story.opens()
+    payment = story.world.desk.pay(ref_of(topup))
+    story.settles()
+    story.world.desk.progress(payment.external_id, "reversed")
+    assert story.settles()[-1] == Outcome("needs-human", "reversed")
+    assert (story.now(topup).flags, story.now(topup).received_minor) == (("reorganised",), 0)
+    story.world.desk.progress(payment.external_id, "final")
+    assert story.settles()[-1] == Outcome("appended", "restored")
+    assert (story.posted, story.now(topup).received_minor) == (1_000, 1_000)
+    first, second = money_of(story.world.ledger)
+    assert (first.generation, second.generation, second.case, second.grant_id) == (1, 2, "restored", None)
+    assert (first.value_micro, first.net_micro) == (second.value_micro, second.net_micro)
+
+
+def test_a_payment_reversed_before_it_was_final_only_fails(story: Story) -> None:
+    topup = story.opens()
+    payment = story.world.desk.pay(ref_of(topup), state="seen")
+    story.settles()
+    story.world.desk.progress(payment.external_id, "reversed")
+    assert story.settles()[-1] == Outcome("appended", "failed")
+    assert money_of(story.world.ledger) == []
+
+
+def test_a_rail_that_is_away_delays_and_loses_nothing(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup))
+
+    def away(_ref: str) -> list[Observation]:
+        raise RailUnavailable(rail="sandbox", reason="time-out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(story.world.rail, "lookup", away)
+        [waiting] = story.settles()
+    assert (waiting.kind, waiting.detail) == (None, "rail-unavailable (rail=sandbox, reason=time-out)")
+    story.world.clock.pass_s(2)
+    assert story.settles() == [Outcome("appended", "exact")]
+
+
+def test_an_answer_that_got_lost_is_unknown_and_never_failed(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    topup = story.opens()
+    story.world.desk.pay(ref_of(topup))
+    submit = story.world.ledger.submit
+
+    def lost(request: Request, **more: float) -> None:
+        submit(request, **more)
+        raise OutcomeUnknown("no acknowledgement")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(story.world.ledger, "submit", lost)
+        [waiting] = story.settles()
+    assert waiting.kind is None
+    story.world.clock.pass_s(2)
+    assert story.settles() == [Outcome("nothing-to-do")]
+    assert story.posted == 1_000
+
+
+def test_prices_may_change_and_what_was_quoted_stays(story: Story) -> None:
+    topup = story.opens()
+    story.world.terms.prices._books += (
+        PriceBook(version="dear", valid_from=story.world.clock.now() + timedelta(seconds=1), list_price_micro=20_000),
+    )
+    story.world.clock.pass_s(60)
+    story.world.desk.pay(ref_of(topup))
+    story.settles()
+    assert (story.posted, story.world.service.price_book().version) == (1_000, "dear")
