@@ -29,7 +29,6 @@ TOOLS = {
     "chromium": Tool(("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
     "hledger": Tool(("hledger",), "apt-get install hledger"),
     "bean-check": Tool((".venv-books/bin/bean-check",), "requirements/prepare.sh books"),
-    "bean-query": Tool((".venv-books/bin/bean-query",), "requirements/prepare.sh books"),
 }
 
 
