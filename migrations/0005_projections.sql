@@ -91,7 +91,7 @@ CREATE TABLE book_grants (
     gone_ucr bigint NOT NULL CHECK (gone_ucr BETWEEN 0 AND granted_ucr)
 ) WITH (fillfactor = 80);
 
--- What a receipt brought and what of it still waits; lost_micro is what a reversal cost.
+-- What a receipt brought and what of it still waits.
 CREATE TABLE book_receipts (
     receipt_id uuid PRIMARY KEY,
     generation bigint NOT NULL,
@@ -101,6 +101,5 @@ CREATE TABLE book_receipts (
     currency text NOT NULL,
     value_micro bigint NOT NULL,
     unapplied_micro bigint NOT NULL CHECK (unapplied_micro >= 0),
-    suspense_micro bigint NOT NULL CHECK (suspense_micro >= 0),
-    lost_micro bigint NOT NULL
+    suspense_micro bigint NOT NULL CHECK (suspense_micro >= 0)
 );

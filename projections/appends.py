@@ -22,9 +22,10 @@ REST = Statement(
     "rest-of-append",
     """
     SELECT notification_id AS position, originator_id AS stream_id, originator_version AS version, topic AS tag,
-           state, recorded_at, effective_at, key_hash, hash
+           state, recorded_at, effective_at, uuid_send(key_hash) AS key_hash, hash
     FROM events
-    WHERE notification_id > %(after)s AND notification_id <= %(until)s AND key_hash = %(key_hash)s
+    WHERE notification_id > %(after)s AND notification_id <= %(until)s
+      AND uuid_send(key_hash) = %(key_hash)s
     ORDER BY notification_id
     """,
 )

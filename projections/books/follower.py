@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, date, datetime
-from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -14,6 +13,7 @@ from ledger.domain.codec import RecordedEvent
 from ledger.follower import Fold, FoldError
 from ledger.sansio import Row, Run, Statement
 from projections.appends import fundings
+from projections.books import NAME
 from projections.books import statements as sql
 from projections.books.book import Book, Item, decoded, needs
 from projections.books.deferred import Grant
@@ -21,7 +21,6 @@ from projections.books.model import Entry
 from projections.books.receipts import Receipt
 from projections.errors import Unbookable
 
-NAME: Final = "books"
 _encode = msgspec.json.Encoder().encode
 _Numbers = dict[tuple[str, str], int]
 
@@ -117,21 +116,15 @@ def _load(currency: str, items: Sequence[Item]) -> Generator[Run, list[Row], Boo
 
 
 def _write(booked: Sequence[tuple[RecordedEvent, Entry]], book: Book) -> Fold:
-    if not booked:
-        return
-    numbers = yield from _number(booked)
-    yield _insert(sql.INSERT_ENTRIES, [_entry_row(recorded, entry) for recorded, entry in booked])
-    yield _insert(sql.INSERT_LEGS, [row for recorded, entry in booked for row in _leg_rows(recorded, entry, numbers)])
-    changes: list[Struct] = [
-        ChangeRow(recorded.position, change.grant_id, change.gone_ucr, change.deferred_micro)
-        for recorded, entry in booked
-        for change in entry.changes
-    ]
-    for statement, rows in (
-        (sql.INSERT_CHANGES, changes),
+    numbers = (yield from _number(booked)) if booked else {}
+    tables: list[tuple[Statement, list[Struct]]] = [
+        (sql.INSERT_ENTRIES, [_entry_row(recorded, entry) for recorded, entry in booked]),
+        (sql.INSERT_LEGS, [row for recorded, entry in booked for row in _leg_rows(recorded, entry, numbers)]),
+        (sql.INSERT_CHANGES, [row for recorded, entry in booked for row in _change_rows(recorded, entry)]),
         (sql.UPSERT_GRANTS, [*book.grants.values()]),
         (sql.UPSERT_RECEIPTS, [*book.receipts.values()]),
-    ):
+    ]
+    for statement, rows in tables:
         if rows:
             yield _insert(statement, rows)
 
@@ -168,6 +161,11 @@ def _leg_rows(recorded: RecordedEvent, entry: Entry, numbers: _Numbers) -> Itera
     for leg_no, leg in enumerate(entry.legs, start=1):
         number = numbers[leg.account, leg.commodity]
         yield LegRow(recorded.position, leg_no, number, leg.debit, leg.credit)
+
+
+def _change_rows(recorded: RecordedEvent, entry: Entry) -> Iterator[ChangeRow]:
+    for change in entry.changes:
+        yield ChangeRow(recorded.position, change.grant_id, change.gone_ucr, change.deferred_micro)
 
 
 def _insert(statement: Statement, rows: Sequence[Struct]) -> Run:

@@ -21,7 +21,7 @@ from projections.errors import Unbookable
 
 
 class Receipt(Struct, kw_only=True):
-    """What the books know of a receipt: what it brought, what of it still waits, and what a reversal lost."""
+    """What the books know of a receipt: what it brought and what of it still waits."""
 
     receipt_id: UUID
     generation: int
@@ -32,7 +32,6 @@ class Receipt(Struct, kw_only=True):
     value_micro: int
     unapplied_micro: int
     suspense_micro: int
-    lost_micro: int = 0
 
 
 def fund(legs: Legs, grant: Grant, funding: Funding | None) -> None:
@@ -82,7 +81,6 @@ def receipt_entry(
 def _final(
     event: events.ReceiptFinal, position: int, receipts: dict[UUID, Receipt], grants: Mapping[UUID, Grant]
 ) -> Entry | None:
-    before = receipts.get(event.receipt_id)
     receipts[event.receipt_id] = Receipt(
         receipt_id=event.receipt_id,
         generation=event.generation,
@@ -97,8 +95,8 @@ def _final(
     if _booked_with_grant(event, position, grants):
         return None
     legs = Legs()
-    if event.case == "restored" and before is not None:
-        _restored(legs, event, before)
+    if event.case == "restored":
+        _restored(legs, event)
     else:
         _received(legs, event, chart.UNAPPLIED)
     return _entry(f"receipt-{event.case}", legs, event)
@@ -126,12 +124,11 @@ def _reversed(event: events.ReceiptReversed, receipt: Receipt) -> Entry | None:
     waiting_micro = receipt.unapplied_micro + receipt.suspense_micro
     if event.value_micro != receipt.value_micro:
         raise Unbookable(f"receipt {event.receipt_id} brought {receipt.value_micro}, not {event.value_micro}")
-    receipt.lost_micro = event.value_micro - waiting_micro
     accounts = chart.rail_accounts(event.rail, receipt.asset)
     legs = Legs()
     legs.debit(chart.UNAPPLIED, event.currency, receipt.unapplied_micro)
     legs.debit(chart.suspense(event.rail), event.currency, receipt.suspense_micro)
-    legs.difference(chart.RAIL_LOSSES, event.currency, -receipt.lost_micro)
+    legs.difference(chart.RAIL_LOSSES, event.currency, waiting_micro - event.value_micro)
     legs.credit(accounts.assets, event.currency, event.value_micro)
     if accounts.commodity:
         legs.debit(accounts.world, accounts.commodity, receipt.amount_minor)
@@ -140,14 +137,13 @@ def _reversed(event: events.ReceiptReversed, receipt: Receipt) -> Entry | None:
     return _entry("receipt-reversed", legs, event)
 
 
-def _restored(legs: Legs, event: events.ReceiptFinal, before: Receipt) -> None:
-    """A reversed receipt is back and its credits were never taken: the loss is undone, nothing is granted again."""
+def _restored(legs: Legs, event: events.ReceiptFinal) -> None:
+    """A reversed receipt is back, its credits were never taken: what does not wait again undoes the rail's loss."""
     _cash(legs, event)
+    waiting_micro = event.unapplied_micro + event.suspense_micro
+    legs.difference(chart.RAIL_LOSSES, event.currency, event.value_micro - waiting_micro)
     legs.credit(chart.UNAPPLIED, event.currency, event.unapplied_micro)
     legs.credit(chart.suspense(event.rail), event.currency, event.suspense_micro)
-    kept_micro = event.value_micro - event.unapplied_micro - event.suspense_micro
-    legs.difference(chart.RAIL_LOSSES, event.currency, before.lost_micro)
-    legs.difference(chart.FX_REALIZED, event.currency, kept_micro - before.lost_micro)
 
 
 def _received(legs: Legs, event: events.ReceiptFinal, for_net: str) -> None:
@@ -160,18 +156,23 @@ def _received(legs: Legs, event: events.ReceiptFinal, for_net: str) -> None:
     legs.credit(chart.tax_sales(event.currency), event.currency, event.tax_micro)
     legs.credit(chart.UNAPPLIED, event.currency, event.unapplied_micro)
     legs.credit(chart.suspense(event.rail), event.currency, event.suspense_micro)
+    _fee(legs, event)
 
 
 def _cash(legs: Legs, event: events.ReceiptFinal) -> None:
-    """What arrived, less the source's fee, whose value is its share of the payment's."""
     accounts = chart.rail_accounts(event.rail, event.asset)
-    fee_micro = share(event.value_micro, event.fee_minor, event.amount_minor) if event.fee_minor else 0
     legs.debit(accounts.assets, event.currency, event.value_micro)
-    legs.debit(chart.processing(event.rail), event.currency, fee_micro)
-    legs.credit(accounts.assets, event.currency, fee_micro)
     if accounts.commodity:
         legs.debit(accounts.wallet, accounts.commodity, event.amount_minor)
         legs.credit(accounts.world, accounts.commodity, event.amount_minor)
+
+
+def _fee(legs: Legs, event: events.ReceiptFinal) -> None:
+    """What the source kept; its value is its share of the payment's. A reversal does not give it back."""
+    if event.fee_minor:
+        fee_micro = share(event.value_micro, event.fee_minor, event.amount_minor)
+        legs.debit(chart.processing(event.rail), event.currency, fee_micro)
+        legs.credit(chart.rail_accounts(event.rail, event.asset).assets, event.currency, fee_micro)
 
 
 def _applied(legs: Legs, event: events.ReceiptApplied, for_net: str) -> None:

@@ -16,8 +16,7 @@ READ_GRANTS = Statement(
 READ_RECEIPTS = Statement(
     "books-read-receipts",
     """
-    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro,
-           lost_micro
+    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro
     FROM book_receipts WHERE receipt_id = ANY(%(ids)s)
     """,
 )
@@ -69,14 +68,34 @@ UPSERT_RECEIPTS = Statement(
     "books-upsert-receipts",
     """
     INSERT INTO book_receipts (receipt_id, generation, rail, asset, amount_minor, currency, value_micro,
-                               unapplied_micro, suspense_micro, lost_micro)
-    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro,
-           lost_micro
+                               unapplied_micro, suspense_micro)
+    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro
     FROM json_populate_recordset(CAST(NULL AS book_receipts), CAST(%(rows)s AS json))
     ON CONFLICT (receipt_id) DO UPDATE
     SET generation = EXCLUDED.generation, rail = EXCLUDED.rail, asset = EXCLUDED.asset,
         amount_minor = EXCLUDED.amount_minor, currency = EXCLUDED.currency, value_micro = EXCLUDED.value_micro,
-        unapplied_micro = EXCLUDED.unapplied_micro, suspense_micro = EXCLUDED.suspense_micro,
-        lost_micro = EXCLUDED.lost_micro
+        unapplied_micro = EXCLUDED.unapplied_micro, suspense_micro = EXCLUDED.suspense_micro
+    """,
+)
+EXTENT = Statement("books-extent", "SELECT count(*), coalesce(max(position), 0) FROM book_entries")
+EXPORT = Statement(
+    "books-export",
+    """
+    SELECT e.position, e.kind, e.booked_on, e.effective_at, e.recorded_at, e.account_id, e.hold_id, e.grant_id,
+           e.receipt_id, e.reference_id, l.legs, c.gone, g.issued
+    FROM book_entries AS e
+    CROSS JOIN LATERAL (
+        SELECT json_agg(json_build_array(account_no, debit - credit) ORDER BY leg_no) AS legs
+        FROM book_legs WHERE position = e.position
+    ) AS l
+    CROSS JOIN LATERAL (
+        SELECT json_agg(json_build_array(grant_id, gone_ucr) ORDER BY grant_id) AS gone
+        FROM book_changes WHERE position = e.position
+    ) AS c
+    LEFT JOIN LATERAL (
+        SELECT json_build_array(granted_ucr, cost_micro, kind, currency) AS issued
+        FROM book_grants WHERE grant_id = e.grant_id AND position = e.position
+    ) AS g ON true
+    ORDER BY e.booked_on, e.position
     """,
 )

@@ -1,0 +1,141 @@
+"""The projection part of ``tallystick verify``: does what we read say what the log says?
+
+Sans I/O, from one snapshot, on a connection of its own: running sums and books against the ledger's state, the
+identities of the books, and every read model against itself folded again from the first event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from ledger.domain.account import STATE_FORMAT, decode_account
+from ledger.sansio import Core, Row, Run, Statement
+from projections import books, statement
+from projections.books import chart
+from projections.books.identities import broken
+from projections.rebuild import ReadModel, digests, fold_beside
+
+PAGE = 2_000
+_NIL = UUID(int=0)
+
+SNAPSHOT = Statement("check-snapshot", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+HEAD = Statement("check-head", "SELECT position FROM log_head")
+FOLLOWERS = Statement("check-followers", "SELECT name, position, parked_reason FROM followers")
+ACCOUNTS = Statement(
+    "check-accounts",
+    """
+    SELECT a.account_id, a.version, a.format, a.state, s.account_version, s.organisation_id, s.posted_ucr, s.held_ucr
+    FROM account_states AS a LEFT JOIN statement_accounts AS s USING (account_id)
+    WHERE a.account_id > %(after)s ORDER BY a.account_id LIMIT %(limit)s
+    """,
+)
+UNITS = Statement(
+    "check-units",
+    """
+    SELECT
+        (SELECT coalesce(sum(l.credit - l.debit), 0) FROM book_legs AS l JOIN book_accounts AS a USING (account_no)
+         WHERE a.name = %(available)s) AS available,
+        (SELECT coalesce(sum(l.credit - l.debit), 0) FROM book_legs AS l JOIN book_accounts AS a USING (account_no)
+         WHERE a.name = %(held)s) AS held,
+        (SELECT coalesce(sum(posted_ucr - held_ucr), 0) FROM statement_accounts) AS statement_available,
+        (SELECT coalesce(sum(remaining_ucr), 0) FROM holds WHERE state = 'open') AS open_holds
+    """,
+)
+
+
+class Difference(Struct, frozen=True):
+    """Where a read model does not say what the log says; position 0 is no place in the log."""
+
+    projection: str
+    position: int
+    what: str
+
+
+class Standing(Struct, frozen=True):
+    """How far a follower has come; ``parked_reason`` names the event at which it stopped."""
+
+    name: str
+    position: int
+    parked_reason: str | None
+
+
+class Checked(Struct, frozen=True, kw_only=True):
+    """What was compared at which head, and what differs; ``differences`` empty means clean."""
+
+    head: int
+    followers: tuple[Standing, ...]
+    differences: tuple[Difference, ...]
+
+
+def check(models: Sequence[ReadModel]) -> Core[Checked]:
+    """Compare everything. Followers behind the head are compared with the log up to where they are."""
+    yield Run(SNAPSHOT, {})
+    head_rows: list[Row] = yield Run(HEAD, {})
+    rows: list[Row] = yield Run(FOLLOWERS, {})
+    head = head_rows[0]["position"]
+    standings = {row["name"]: Standing(**row) for row in rows}
+    found = [
+        Difference(one.name, one.position + 1, f"parked: {one.parked_reason}")
+        for one in standings.values()
+        if one.parked_reason is not None
+    ]
+    found += [Difference(books.NAME, wrong.position, wrong.what) for wrong in (yield from broken())]
+    at_head = {one.name for one in standings.values() if one.position == head}
+    if statement.NAME in at_head:
+        found += yield from _accounts()
+        if books.NAME in at_head:
+            found += yield from _units()
+    for model in models:
+        if model.name in standings:
+            found += yield from _replayed(model, standings[model.name].position)
+    return Checked(head=head, followers=tuple(standings.values()), differences=tuple(found))
+
+
+def _replayed(model: ReadModel, until: int) -> Core[list[Difference]]:
+    """The read model against itself folded again beside it."""
+    stored = yield from digests(model.tables)
+    yield from fold_beside(model, until)
+    again = yield from digests(model.tables, shadow=True)
+    return [
+        Difference(model.name, 0, f"{one.table}: {one.rows} rows stored are not the {other.rows} of a replay")
+        for one, other in zip(stored, again, strict=True)
+        if one != other
+    ]
+
+
+def _accounts() -> Core[list[Difference]]:
+    """Running sums of statements against the ledger's account states."""
+    found: list[Difference] = []
+    after = _NIL
+    while rows := (yield Run(ACCOUNTS, {"after": after, "limit": PAGE})):
+        after = rows[-1]["account_id"]
+        found.extend(_wrong_sums(rows))
+    return found
+
+
+def _wrong_sums(rows: list[Row]) -> Iterator[Difference]:
+    for row in rows:
+        if row["format"] != STATE_FORMAT:
+            continue
+        account = decode_account(row["state"])
+        ledgers = (account.version, account.organisation_id, account.posted_ucr, account.held_ucr)
+        ours = (row["account_version"], row["organisation_id"], row["posted_ucr"], row["held_ucr"])
+        if ledgers != ours:
+            yield Difference(
+                statement.NAME, 0, f"account {row['account_id']}: the ledger has {ledgers}, we have {ours}"
+            )
+
+
+def _units() -> Core[list[Difference]]:
+    """Available and Held of the books against statements and open holds."""
+    rows: list[Row] = yield Run(UNITS, {"available": chart.AVAILABLE, "held": chart.HELD})
+    row = rows[0]
+    pairs = (("available", "statement_available"), ("held", "open_holds"))
+    return [
+        Difference(books.NAME, 0, f"{ours} is {row[ours]} in the books, {theirs} {row[theirs]}")
+        for ours, theirs in pairs
+        if row[ours] != row[theirs]
+    ]
