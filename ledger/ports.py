@@ -138,8 +138,8 @@ class LedgerReader(Protocol):
         """The account with its live grants, or None when it does not exist."""
         ...
 
-    def holds(self, account_id: UUID, *, only_open: bool, limit: int) -> list[HoldView]:
-        """Holds of an account, newest first."""
+    def open_holds(self, account_id: UUID, *, limit: int) -> list[HoldView]:
+        """Open holds of an account, newest first; a resolved one is found by its id."""
         ...
 
     def hold(self, hold_id: UUID) -> HoldView | None:

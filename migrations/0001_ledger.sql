@@ -30,7 +30,7 @@ BEFORE UPDATE OR DELETE OR TRUNCATE ON events
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TABLE log_head (
-    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    only_row boolean PRIMARY KEY DEFAULT TRUE CHECK (only_row),
     position bigint NOT NULL,
     hash bytea NOT NULL,
     recorded_at timestamptz NOT NULL
@@ -77,8 +77,8 @@ CREATE TABLE holds (
 ) WITH (fillfactor = 85);
 
 CREATE INDEX holds_open ON holds (account_id, opened_position) WHERE state = 'open';
-CREATE INDEX holds_lease ON holds (lease_until, opened_position) WHERE state = 'open';
-CREATE INDEX holds_account ON holds (account_id, opened_position);
+-- due holds that nobody owns; a job's hold ends with its job
+CREATE INDEX holds_lease ON holds (lease_until, opened_position) WHERE state = 'open' AND reference IS NULL;
 
 CREATE TABLE followers (
     name text PRIMARY KEY,

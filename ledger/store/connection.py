@@ -170,8 +170,7 @@ def append(connection: Connection, batch: Append) -> None:
                 sql.UPSERT_ACCOUNTS,
                 [uuids(ids), uuids(organisations), int8s(versions), int8s(formats), byteas(hashes), byteas(states)],
             )
-        if batch.holds:
-            connection.execute(sql.UPSERT_HOLDS, _hold_columns(batch.holds))
+        _write_holds(connection, batch)
         connection.commit()
 
 
@@ -196,19 +195,42 @@ def insert_events(connection: Connection, batch: Append) -> None:
     connection.execute(sql.NOTIFY, [str(head.position)])
 
 
-def _hold_columns(holds: list[Hold]) -> list[Column]:
+def _write_holds(connection: Connection, batch: Append) -> None:
+    """Insert the holds that this batch opened, update the others."""
+    opened = [hold for hold in batch.holds if hold.opened_position > batch.after]
+    changed = [hold for hold in batch.holds if hold.opened_position <= batch.after]
+    if opened:
+        connection.execute(sql.INSERT_HOLDS, _opened_columns(opened))
+    if changed:
+        connection.execute(sql.UPDATE_HOLDS, _changed_columns(changed))
+
+
+def _opened_columns(holds: list[Hold]) -> list[Column]:
+    hold_ids, states, committed, remaining, leases, resolved, slices = _changed_columns(holds)
+    return [
+        hold_ids,
+        uuids([hold.account_id for hold in holds]),
+        states,
+        int8s([hold.amount_ucr for hold in holds]),
+        committed,
+        remaining,
+        leases,
+        timestamps([hold.opened_at for hold in holds]),
+        resolved,
+        int8s([hold.opened_position for hold in holds]),
+        uuids([hold.reference for hold in holds]),
+        slices,
+    ]
+
+
+def _changed_columns(holds: list[Hold]) -> list[Column]:
     return [
         uuids([hold.hold_id for hold in holds]),
-        uuids([hold.account_id for hold in holds]),
         texts([hold.state for hold in holds]),
-        int8s([hold.amount_ucr for hold in holds]),
         int8s([hold.committed_ucr for hold in holds]),
         int8s([hold.remaining_ucr for hold in holds]),
         timestamps([hold.lease_until for hold in holds]),
-        timestamps([hold.opened_at for hold in holds]),
         timestamps([hold.resolved_at for hold in holds]),
-        int8s([hold.opened_position for hold in holds]),
-        uuids([hold.reference for hold in holds]),
         byteas([encode_slices(hold.slices) for hold in holds]),
     ]
 

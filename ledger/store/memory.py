@@ -154,11 +154,13 @@ class MemoryLedger:
             return None
         return balance_view(decode_account(row.state), log_position=self.database.head.position, at=self._clock.now())
 
-    def holds(self, account_id: UUID, *, only_open: bool, limit: int) -> list[HoldView]:
+    def open_holds(self, account_id: UUID, *, limit: int) -> list[HoldView]:
         """See ``LedgerReader``."""
-        found = [hold for hold in self.database.holds.values() if hold.account_id == account_id]
+        found = [
+            hold for hold in self.database.holds.values() if hold.account_id == account_id and hold.state == "open"
+        ]
         found.sort(key=lambda hold: hold.opened_position, reverse=True)
-        return [hold_view(hold) for hold in found if hold.state == "open" or not only_open][:limit]
+        return [hold_view(hold) for hold in found[:limit]]
 
     def hold(self, hold_id: UUID) -> HoldView | None:
         """See ``LedgerReader``."""

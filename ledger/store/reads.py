@@ -28,8 +28,6 @@ FROM holds
 
 HOLD = _HOLD + "WHERE hold_id = %s"
 
-HOLDS = _HOLD + "WHERE account_id = %s ORDER BY opened_position DESC LIMIT %s"
-
 OPEN_HOLDS = _HOLD + "WHERE account_id = %s AND state = 'open' ORDER BY opened_position DESC LIMIT %s"
 
 _EVENT = """
@@ -59,10 +57,9 @@ class PostgresReader:
         account = decode_account(state) if state_format == STATE_FORMAT else self._replayed(account_id)
         return balance_view(account, log_position=position, at=at)
 
-    def holds(self, account_id: UUID, *, only_open: bool, limit: int) -> list[HoldView]:
+    def open_holds(self, account_id: UUID, *, limit: int) -> list[HoldView]:
         """See ``LedgerReader``."""
-        rows = self._rows(OPEN_HOLDS if only_open else HOLDS, account_id, limit)
-        return [hold_view(hold_of(row)) for row in rows]
+        return [hold_view(hold_of(row)) for row in self._rows(OPEN_HOLDS, account_id, limit)]
 
     def hold(self, hold_id: UUID) -> HoldView | None:
         """See ``LedgerReader``."""

@@ -215,7 +215,7 @@ def append_stored(connection: Connection, stored_events: Sequence[StoredEvent]) 
     for stream_id, version, stream_hash in cursor.execute(sql.STREAMS, [uuids(list(streams))], binary=True):
         streams[stream_id] = StreamHead(version, stream_hash)
     link = Link(now, now)
-    append = Append(Head(position, digest, now))
+    append = Append(Head(position, digest, now), position)
     for event in stored_events:
         _chain(append, event, streams, link)
     insert_events(connection, append)

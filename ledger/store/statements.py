@@ -70,7 +70,7 @@ ON CONFLICT (account_id) DO UPDATE
 SET version = EXCLUDED.version, format = EXCLUDED.format, hash = EXCLUDED.hash, state = EXCLUDED.state
 """
 
-UPSERT_HOLDS = """
+INSERT_HOLDS = """
 INSERT INTO holds (hold_id, account_id, state, amount_ucr, committed_ucr, remaining_ucr, lease_until, opened_at,
                    resolved_at, opened_position, reference, slices)
 SELECT hold_id, account_id, state, amount_ucr, committed_ucr, remaining_ucr, lease_until, opened_at,
@@ -78,9 +78,15 @@ SELECT hold_id, account_id, state, amount_ucr, committed_ucr, remaining_ucr, lea
 FROM unnest(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)
     AS h (hold_id, account_id, state, amount_ucr, committed_ucr, remaining_ucr, lease_until, opened_at,
           resolved_at, opened_position, reference, slices)
-ON CONFLICT (hold_id) DO UPDATE
-SET state = EXCLUDED.state, committed_ucr = EXCLUDED.committed_ucr, remaining_ucr = EXCLUDED.remaining_ucr,
-    lease_until = EXCLUDED.lease_until, resolved_at = EXCLUDED.resolved_at, slices = EXCLUDED.slices
+"""
+
+UPDATE_HOLDS = """
+UPDATE holds AS h
+SET state = n.state, committed_ucr = n.committed_ucr, remaining_ucr = n.remaining_ucr,
+    lease_until = n.lease_until, resolved_at = n.resolved_at, slices = n.slices
+FROM unnest(%b, %b, %b, %b, %b, %b, %b)
+    AS n (hold_id, state, committed_ucr, remaining_ucr, lease_until, resolved_at, slices)
+WHERE h.hold_id = n.hold_id
 """
 
 MOVE_HEAD = "UPDATE log_head SET position = %b, hash = %b, recorded_at = %b"

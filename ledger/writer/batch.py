@@ -34,7 +34,7 @@ class Batch:
         self._link = Link(self.now, self.now)
         self._touched_accounts: dict[UUID, Account] = {}
         self._touched_holds: dict[UUID, Hold] = {}
-        self._append = Append(read.head)
+        self._append = Append(read.head, read.head.position)
 
     def handle(self, prepared: Prepared) -> Answer:
         """Answer one request: replayed, refused or done."""

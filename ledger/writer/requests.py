@@ -109,9 +109,13 @@ class AccountRow(NamedTuple):
 
 @dataclass(slots=True)
 class Append:
-    """A whole batch: events, verdicts, holds, account states, head. Applied and committed in one transaction."""
+    """A whole batch, applied and committed in one transaction.
+
+    ``after`` is the position it follows: a hold opened behind it is new. ``head`` is where the log ends with it.
+    """
 
     head: Head
+    after: int
     events: list[EventRow] = field(default_factory=list[EventRow])
     verdicts: list[VerdictRow] = field(default_factory=list[VerdictRow])
     accounts: list[AccountRow] = field(default_factory=list[AccountRow])

@@ -88,7 +88,7 @@ def _enough(seconds: float, batch_size: int) -> int:
 
 def _batch(number: int, size: int, account_ids: list[UUID]) -> Append:
     first = number * size
-    append = Append(Head(first + size, os.urandom(32), _NOW))
+    append = Append(Head(first + size, os.urandom(32), _NOW), first)
     verdict = encode_verdict(
         Done(position=1, account_version=1, posted_ucr=ENOUGH_UCR, held_ucr=0, frozen_ucr=0, recorded_at=_NOW)
     )
@@ -98,7 +98,7 @@ def _batch(number: int, size: int, account_ids: list[UUID]) -> Append:
         key, digest = os.urandom(16), os.urandom(32)
         append.events.append(EventRow(uuid4(), 1, event.tag, event.state, first + offset + 1, key, digest))
         append.verdicts.append(VerdictRow(key, os.urandom(40), verdict, first + offset + 1))
-        append.holds.append(_hold(hold_id, account_id, grant_id, first + offset))
+        append.holds.append(_hold(hold_id, account_id, grant_id, first + offset + 1))
     for account_id in {row.account_id for row in append.holds}:
         append.accounts.append(_account(account_id))
     return append

@@ -16,7 +16,8 @@ from ledger.domain.commands import Command, CommitHold, GrantCredits, HoldCredit
 from ledger.domain.verdicts import Done
 from ledger.ports import Request
 from ledger.store.postgres import PostgresLedger
-from tallystick.clock import SystemClock
+from tallystick.clock import SystemClock, SystemIds
+from tallystick.tuning import tune_process
 
 HOLD_UCR = 1_000_000
 ENOUGH_UCR = 10**14
@@ -75,6 +76,7 @@ class BatchCounter:
 
 def run_load(url: str, load: Load) -> Measured:
     """Open accounts, then hold and commit on them until the time is over."""
+    tune_process()
     account_ids = [uuid4() for _ in range(load.accounts)]
     if load.processes == 1:
         _fill(url, account_ids)
@@ -110,6 +112,7 @@ def _fill(url: str, account_ids: Sequence[UUID]) -> None:
 
 
 def _callers(url: str, load: Load, account_ids: Sequence[UUID]) -> Measured:
+    tune_process()
     counter = BatchCounter()
     with _pool(url) as pool:
         ledger = _ledger(url, pool, counter)
@@ -131,11 +134,15 @@ async def _measure(ledger: PostgresLedger, load: Load, account_ids: Sequence[UUI
 async def _caller(
     ledger: PostgresLedger, account_ids: Sequence[UUID], number: int, end: float, job_ms: list[float]
 ) -> None:
+    new_id = SystemIds().new
     turn = number * 7_919  # a prime apart, so that callers walk over all accounts in different orders
     while (before := time.perf_counter()) < end:
-        account_id, hold_id = account_ids[turn % len(account_ids)], uuid4()
+        account_id, hold_id = account_ids[turn % len(account_ids)], new_id()
         turn += 104_729
-        await _do(ledger, HoldCredits(account_id=account_id, hold_id=hold_id, amount_ucr=HOLD_UCR, lease_s=60))
+        await _do(
+            ledger,
+            HoldCredits(account_id=account_id, hold_id=hold_id, amount_ucr=HOLD_UCR, lease_s=60, reference=hold_id),
+        )
         await _do(ledger, CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=HOLD_UCR))
         job_ms.append((time.perf_counter() - before) * 1_000)
 

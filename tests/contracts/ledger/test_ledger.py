@@ -119,7 +119,7 @@ def test_invariant_13_a_dry_run_writes_nothing(world: World) -> None:
     head = world.ledger.head()
     command = commands.HoldCredits(account_id=account_id, hold_id=uuid4(), amount_ucr=CREDIT, lease_s=60)
     done(world.ledger, command, "same", dry_run=True)
-    assert world.ledger.head() == head and world.ledger.holds(account_id, only_open=False, limit=5) == []
+    assert world.ledger.head() == head and world.ledger.open_holds(account_id, limit=5) == []
     assert not world.ledger.submit(request(command, "same")).replayed
 
 
@@ -371,12 +371,12 @@ def test_bad_numbers_and_texts_are_refused_before_the_queue(world: World, name: 
     assert world.ledger.head() == head
 
 
-def test_holds_are_listed_newest_first(world: World) -> None:
+def test_open_holds_are_listed_newest_first(world: World) -> None:
     account_id = open_account(world.ledger, credit=5)
     ids = [hold(world.ledger, account_id, 1) for _ in range(3)]
     done(world.ledger, commands.ReleaseHold(account_id=account_id, hold_id=ids[1], reason="x"))
-    assert [view.hold_id for view in world.ledger.holds(account_id, only_open=True, limit=9)] == [ids[2], ids[0]]
-    assert [view.hold_id for view in world.ledger.holds(account_id, only_open=False, limit=2)] == ids[:0:-1]
+    assert [view.hold_id for view in world.ledger.open_holds(account_id, limit=9)] == [ids[2], ids[0]]
+    assert [view.hold_id for view in world.ledger.open_holds(account_id, limit=1)] == [ids[2]]
 
 
 def test_many_requests_are_answered_in_their_order(world: World) -> None:
