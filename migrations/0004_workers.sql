@@ -36,6 +36,7 @@ CREATE TABLE jobs (
     error_code text,
     attempts integer NOT NULL DEFAULT 0,
     outputs jsonb NOT NULL DEFAULT '[]',
+    attempt_id uuid,
     accepted_at timestamptz NOT NULL,
     started_at timestamptz,
     ended_at timestamptz,
@@ -63,7 +64,6 @@ CREATE TABLE job_queue (
     deadline_at timestamptz NOT NULL,
     not_before timestamptz NOT NULL DEFAULT '-infinity',
     attempt_id uuid,
-    attempts integer NOT NULL DEFAULT 0,
     avoid text[] NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 
@@ -120,7 +120,7 @@ CREATE TABLE nodes (
     failures integer NOT NULL DEFAULT 0,
     misses integer NOT NULL DEFAULT 0,
     memory_bytes bigint NOT NULL DEFAULT 0,
-    checked_at timestamptz NOT NULL DEFAULT '-infinity',
+    check_at timestamptz NOT NULL DEFAULT '-infinity',
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     probe_id uuid
 ) WITH (fillfactor = 50);

@@ -23,7 +23,7 @@ SWEEP_S = 1.0
 HEALTH_S = 30.0
 """How often a node in service is asked for its health."""
 
-RECHECK_S = 5.0
+RECHECK_S = 2.0
 """How often a node out of service is asked."""
 
 MISSES_MAX = 3

@@ -70,6 +70,10 @@ class Catalogue:
         """
         return self._tools[name, version][0]
 
+    def knows(self, name: str, version: int) -> bool:
+        """Whether this version of a tool is here; a newer release may have taken an order that we cannot run."""
+        return (name, version) in self._tools
+
     def graph(self, tool: Tool) -> Graph:
         """A tool's template."""
         return self._tools[tool.name, tool.version][1]

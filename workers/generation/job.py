@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ledger.domain.codec import RecordedEvent
 from workers.generation import events
-from workers.generation.asking import Asking, Stream
+from workers.generation.asking import Asking, Stream, asked
 
 Phase = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
 
@@ -70,7 +70,7 @@ def fold(recorded: Iterable[RecordedEvent]) -> Job | None:
 
 def load(job_id: UUID) -> Asking[Job | None]:
     """Read a job's stream and replay it."""
-    recorded: list[RecordedEvent] = yield Stream(job_id)
+    recorded: list[RecordedEvent] = yield from asked(Stream(job_id))
     return fold(recorded)
 
 

@@ -21,7 +21,7 @@ from ledger.ids import uuid7
 from ledger.ports import Companion, HoldView, Origin, Request
 from ledger.sansio import Submit
 from workers.generation import events
-from workers.generation.asking import Asking, HoldOf, Now
+from workers.generation.asking import Asking, HoldOf, Now, asked
 from workers.generation.job import Job
 
 _LEASE_SLACK = timedelta(seconds=1)
@@ -118,9 +118,9 @@ def by_worker(job: Job) -> Reservation:
 
 def ensure_hold(want: Reservation) -> Asking[Reserved]:
     """See that a live hold lasts to the job's deadline: find it, renew it, or take it."""
-    now: datetime = yield Now()
+    now: datetime = yield from asked(Now())
     if want.hold_id is not None:
-        found: HoldView | None = yield HoldOf(want.hold_id)
+        found: HoldView | None = yield from asked(HoldOf(want.hold_id))
         if found is not None and found.state == "open" and found.lease_until > now:
             return (yield from _kept(want, found, now))
     if want.price_ucr == 0 and want.after_version > 0:

@@ -1,0 +1,1 @@
+"""The nodes in service: registration, health, proof by canary, and standing aside."""
