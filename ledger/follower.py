@@ -25,7 +25,7 @@ class Follower(Protocol):
         """Name of its row in table ``followers``."""
         ...
 
-    def fold(self, events: Sequence[RecordedEvent]) -> Fold:
+    def fold(self, events: Sequence[RecordedEvent], /) -> Fold:
         """Yield the statements for these events, in order. Unknown tags of other packages are passed over."""
         ...
 

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from ledger import errors, limits
 from ledger.domain.verdicts import Answer
 from ledger.ports import Request
-from ledger.writer.core import Memory, run, write
+from ledger.writer.core import run, write
+from ledger.writer.memory import Memory
 from ledger.writer.prepare import Prepared, prepare
 from ledger.writer.requests import WriterRequest
 

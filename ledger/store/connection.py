@@ -7,7 +7,7 @@ refused for its content, and a connection of which nothing is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from ledger.store import statements as sql
 from ledger.store.arrays import Column, ColumnDumper, byteas, int8s, raw_uuids, texts, timestamps, uuids
 from ledger.writer.chain import GENESIS
 from ledger.writer.requests import (
+    AccountRow,
     Append,
     Head,
     ReadAccountStream,
@@ -121,37 +122,40 @@ def connect(conninfo: str) -> Connection:
 
 def read_under_lock(connection: Connection, request: ReadUnderLock, clock: Clock) -> UnderLock:
     """Begin, lock and read back in one pipeline; every statement sees what was committed before the lock was ours."""
-    known = request.accounts
     with connection.pipeline():
         connection.execute(sql.LOCK)
         head = connection.execute(sql.HEAD, binary=True)
         verdicts = connection.execute(sql.VERDICTS, [raw_uuids(request.keys)], binary=True)
-        accounts = (
-            connection.execute(
-                sql.ACCOUNTS,
-                [
-                    uuids(list(known)),
-                    int8s([k.version for k in known.values()]),
-                    byteas([k.hash for k in known.values()]),
-                ],
-                binary=True,
-            )
-            if known
-            else None
-        )
-        holds = connection.execute(sql.HOLDS, [uuids(request.holds)], binary=True) if request.holds else None
-        streams = connection.execute(sql.STREAMS, [uuids(request.streams)], binary=True) if request.streams else None
+        accounts = _ask_accounts(connection, request)
+        holds = _ask_holds(connection, request)
+        streams = connection.execute(sql.STREAMS, [uuids(request.streams)], binary=True) if request.streams else ()
     position, digest, recorded_at, now = _only(head.fetchone())
     return UnderLock(
         head=Head(position, digest, recorded_at.astimezone(UTC)),
         clock=now.astimezone(UTC),
         own_clock=clock.now(),
         verdicts={row[0].bytes: StoredVerdict(row[1], row[2]) for row in verdicts},
-        accounts={row[0]: StoredAccount(*row[1:]) for row in accounts or ()},
-        holds={row[0]: hold_of(row) for row in holds or ()},
+        accounts={row[0]: StoredAccount(*row[1:]) for row in accounts},
+        holds={row[0]: hold_of(row) for row in holds},
         streams=dict.fromkeys(request.streams, StreamHead(0, GENESIS))
-        | {row[0]: StreamHead(row[1], row[2]) for row in streams or ()},
+        | {row[0]: StreamHead(row[1], row[2]) for row in streams},
     )
+
+
+def _ask_accounts(connection: Connection, request: ReadUnderLock) -> Iterable[tuple[Any, ...]]:
+    known = request.accounts
+    if not known:
+        return ()
+    versions, hashes, certain = zip(*known.values(), strict=True)
+    columns = [uuids(list(known)), int8s(versions), byteas(hashes), int8s(certain)]
+    return connection.execute(sql.ACCOUNTS, [*columns, request.head_hash], binary=True)
+
+
+def _ask_holds(connection: Connection, request: ReadUnderLock) -> Iterable[tuple[Any, ...]]:
+    if not request.holds:
+        return ()
+    columns = [uuids(list(request.holds)), int8s(list(request.holds.values()))]
+    return connection.execute(sql.HOLDS, [*columns, request.head_hash], binary=True)
 
 
 def append(connection: Connection, batch: Append) -> None:
@@ -164,12 +168,7 @@ def append(connection: Connection, batch: Append) -> None:
             connection.execute(
                 sql.INSERT_VERDICTS, [raw_uuids(keys), int8s(positions), byteas(digests), byteas(verdicts)]
             )
-        if batch.accounts:
-            ids, organisations, versions, hashes, formats, states = zip(*batch.accounts, strict=True)
-            connection.execute(
-                sql.UPSERT_ACCOUNTS,
-                [uuids(ids), uuids(organisations), int8s(versions), int8s(formats), byteas(hashes), byteas(states)],
-            )
+        _write_accounts(connection, batch.accounts)
         _write_holds(connection, batch)
         connection.commit()
 
@@ -193,6 +192,20 @@ def insert_events(connection: Connection, batch: Append) -> None:
     )
     connection.execute(sql.MOVE_HEAD, [head.position, head.hash, head.recorded_at])
     connection.execute(sql.NOTIFY, [str(head.position)])
+
+
+def _write_accounts(connection: Connection, rows: Sequence[AccountRow]) -> None:
+    """Insert the accounts that this batch opened, update the others."""
+    opened = [row for row in rows if row.opened]
+    changed = [row for row in rows if not row.opened]
+    if opened:
+        ids, organisations, versions, hashes, formats, states, _ = zip(*opened, strict=True)
+        columns = [uuids(ids), uuids(organisations), int8s(versions), int8s(formats), byteas(hashes), byteas(states)]
+        connection.execute(sql.INSERT_ACCOUNTS, columns)
+    if changed:
+        ids, _, versions, hashes, formats, states, _ = zip(*changed, strict=True)
+        columns = [uuids(ids), int8s(versions), int8s(formats), byteas(hashes), byteas(states)]
+        connection.execute(sql.UPDATE_ACCOUNTS, columns)
 
 
 def _write_holds(connection: Connection, batch: Append) -> None:

@@ -17,12 +17,14 @@ from ledger.domain.verdicts import Answer
 from ledger.ports import Balance, Clock, HoldView, Request
 from ledger.store.views import balance_view, hold_view
 from ledger.writer.chain import GENESIS
-from ledger.writer.core import Memory, run, write
+from ledger.writer.core import run, write
+from ledger.writer.memory import Memory
 from ledger.writer.prepare import prepare
 from ledger.writer.requests import (
     AccountRow,
     Append,
     Head,
+    Known,
     ReadAccountStream,
     ReadUnderLock,
     Reconnect,
@@ -71,6 +73,7 @@ class MemoryDatabase:
 
     def _read(self, request: ReadUnderLock) -> UnderLock:
         now = self._clock.now()
+        moved = self.head.hash != request.head_hash
         return UnderLock(
             head=self.head,
             clock=now,
@@ -79,12 +82,12 @@ class MemoryDatabase:
             accounts={
                 account_id: _stored(self.accounts[account_id], known)
                 for account_id, known in request.accounts.items()
-                if account_id in self.accounts
+                if account_id in self.accounts and (moved or not known.certain)
             },
             holds={
                 hold_id: msgspec.structs.replace(self.holds[hold_id])
-                for hold_id in request.holds
-                if hold_id in self.holds
+                for hold_id, certain in request.holds.items()
+                if hold_id in self.holds and (moved or not certain)
             },
             streams={stream_id: self._stream_head(stream_id) for stream_id in request.streams},
         )
@@ -121,8 +124,8 @@ class MemoryDatabase:
         self.head = batch.head
 
 
-def _stored(row: AccountRow, known: StreamHead) -> StoredAccount:
-    current = known == StreamHead(row.version, row.hash)
+def _stored(row: AccountRow, known: Known) -> StoredAccount:
+    current = known[:2] == (row.version, row.hash)
     return StoredAccount(row.version, row.hash, row.format, None if current else row.state)
 
 

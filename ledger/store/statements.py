@@ -24,14 +24,17 @@ VERDICTS = "SELECT key_hash, digests, verdict FROM verdicts WHERE key_hash = ANY
 ACCOUNTS = """
 SELECT a.account_id, a.version, a.hash, a.format,
        CASE WHEN a.version = k.version AND a.hash = k.hash THEN NULL ELSE a.state END
-FROM unnest(%b, %b, %b) AS k (account_id, version, hash)
+FROM unnest(%b, %b, %b, %b) AS k (account_id, version, hash, certain)
 JOIN account_states AS a USING (account_id)
+WHERE k.certain = 0 OR (SELECT hash FROM log_head) <> %b
 """
 
 HOLDS = """
 SELECT hold_id, account_id, state, amount_ucr, committed_ucr, slices, lease_until, reference,
        opened_at, opened_position, resolved_at
-FROM holds WHERE hold_id = ANY(%b)
+FROM unnest(%b, %b) AS k (hold_id, certain)
+JOIN holds USING (hold_id)
+WHERE k.certain = 0 OR (SELECT hash FROM log_head) <> %b
 """
 
 STREAMS = """
@@ -62,12 +65,17 @@ INSERT INTO verdicts (key_hash, position, digests, verdict)
 SELECT key_hash, position, digests, verdict FROM unnest(%b, %b, %b, %b) AS v (key_hash, position, digests, verdict)
 """
 
-UPSERT_ACCOUNTS = """
+INSERT_ACCOUNTS = """
 INSERT INTO account_states (account_id, organisation_id, version, format, hash, state)
 SELECT account_id, organisation_id, version, format, hash, state
 FROM unnest(%b, %b, %b, %b, %b, %b) AS a (account_id, organisation_id, version, format, hash, state)
-ON CONFLICT (account_id) DO UPDATE
-SET version = EXCLUDED.version, format = EXCLUDED.format, hash = EXCLUDED.hash, state = EXCLUDED.state
+"""
+
+UPDATE_ACCOUNTS = """
+UPDATE account_states AS a
+SET version = n.version, format = n.format, hash = n.hash, state = n.state
+FROM unnest(%b, %b, %b, %b, %b) AS n (account_id, version, format, hash, state)
+WHERE a.account_id = n.account_id
 """
 
 INSERT_HOLDS = """

@@ -23,15 +23,16 @@ from ledger.writer.requests import AccountRow, Append, EventRow, Head, StoredVer
 class Batch:
     """Decides requests and gathers what is to be appended. Mutates the accounts and holds it was given."""
 
-    def __init__(self, read: UnderLock, accounts: dict[UUID, Account]) -> None:
+    def __init__(self, read: UnderLock, accounts: dict[UUID, Account], holds: dict[UUID, Hold]) -> None:
         self.now: datetime = max(read.clock, read.head.recorded_at)
         self.accounts = accounts
         self.faults: list[Exception] = []
-        self._holds: dict[UUID, Hold] = dict(read.holds)
+        self._holds = holds
         self._streams: dict[UUID, StreamHead] = dict(read.streams)
         self._verdicts: dict[bytes, StoredVerdict] = dict(read.verdicts)
         self._head = read.head
         self._link = Link(self.now, self.now)
+        self._opened = {account_id for account_id, account in accounts.items() if account.version == 0}
         self._touched_accounts: dict[UUID, Account] = {}
         self._touched_holds: dict[UUID, Hold] = {}
         self._append = Append(read.head, read.head.position)
@@ -55,7 +56,7 @@ class Batch:
         self._append.holds = list(self._touched_holds.values())
         for account in self._touched_accounts.values():
             account.check()
-            self._append.accounts.append(_account_row(account))
+            self._append.accounts.append(_account_row(account, opened=account.account_id in self._opened))
         return self._append
 
     def _replay(self, prepared: Prepared, seen: StoredVerdict) -> Answer:
@@ -176,7 +177,7 @@ def _kept(request: Request, verdict: Verdict) -> bool:
     return True
 
 
-def _account_row(account: Account) -> AccountRow:
+def _account_row(account: Account, *, opened: bool) -> AccountRow:
     return AccountRow(
         account.account_id,
         account.organisation_id,
@@ -184,4 +185,5 @@ def _account_row(account: Account) -> AccountRow:
         account.hash,
         STATE_FORMAT,
         encode_account(account),
+        opened,
     )

@@ -7,7 +7,6 @@ the same batch runs again: its keys, read under the lock, tell what had taken ef
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -19,6 +18,7 @@ from ledger.domain.codec import RecordedEvent, account_event
 from ledger.domain.evolve import OpenHolds, evolve
 from ledger.domain.verdicts import Answer, refused
 from ledger.writer.batch import Batch
+from ledger.writer.memory import Memory
 from ledger.writer.prepare import Prepared
 from ledger.writer.requests import (
     Append,
@@ -27,44 +27,12 @@ from ledger.writer.requests import (
     Reconnect,
     Rollback,
     StoredAccount,
-    StreamHead,
     UnderLock,
     WriterRequest,
 )
 
 Writing: TypeAlias = Generator[WriterRequest, Any, list[Answer]]
 _NIL = UUID(int=0)
-
-
-class Memory:
-    """Accounts as of the last commit, bounded; a cache in meaning: emptied on any error."""
-
-    def __init__(self, accounts_max: int = limits.ACCOUNTS_CACHED_MAX) -> None:
-        self._accounts: OrderedDict[UUID, Account] = OrderedDict()
-        self._accounts_max = accounts_max
-        self.faults: list[Exception] = []
-
-    def known(self, account_id: UUID) -> StreamHead:
-        """Version and hash of what is remembered; version 0 for nothing."""
-        account = self._accounts.get(account_id)
-        return StreamHead(account.version, account.hash) if account else StreamHead(0, b"")
-
-    def get(self, account_id: UUID) -> Account | None:
-        """A remembered account."""
-        return self._accounts.get(account_id)
-
-    def keep(self, accounts: dict[UUID, Account]) -> None:
-        """Remember accounts that are as committed, forgetting those unused for longest."""
-        for account_id, account in accounts.items():
-            if account.version:
-                self._accounts[account_id] = account
-                self._accounts.move_to_end(account_id)
-        while len(self._accounts) > self._accounts_max:
-            self._accounts.popitem(last=False)
-
-    def forget(self) -> None:
-        """Empty it."""
-        self._accounts.clear()
 
 
 def write(batch: Sequence[Prepared], memory: Memory) -> Writing:
@@ -115,14 +83,18 @@ def _attempt(batch: Sequence[Prepared], memory: Memory) -> Writing:
     if refusal := _clock_refusal(read):
         yield Rollback()
         return [Answer(refused(refusal, read.clock, item.request.subject_id)) for item in batch]
+    unmoved = read.head.hash == memory.head_hash
+    memory.see(read.head.hash)
     accounts: dict[UUID, Account] = {}
     for account_id in {item.account_id for item in batch if item.account_id is not None}:
-        accounts[account_id] = yield from _load(account_id, read.accounts.get(account_id), memory)
-    work = Batch(read, accounts)
+        stored = read.accounts.get(account_id)
+        remembered = memory.get(account_id) if stored is not None or unmoved else None
+        accounts[account_id] = yield from _load(account_id, stored, remembered)
+    work = Batch(read, accounts, {**memory.holds, **read.holds})
     answers = [work.handle(item) for item in batch]
     append: Append = work.finish()
     yield Rollback() if append.empty else append
-    memory.keep(accounts)
+    memory.keep(accounts, append.holds, append.head.hash)
     memory.faults.extend(work.faults)
     return answers
 
@@ -135,8 +107,9 @@ def _question(batch: Sequence[Prepared], memory: Memory) -> ReadUnderLock:
     return ReadUnderLock(
         keys=[item.key_hash for item in batch],
         accounts={item.account_id: memory.known(item.account_id) for item in batch if item.account_id is not None},
-        holds=[item.hold_id for item in batch if item.hold_id is not None],
+        holds={item.hold_id: item.hold_id in memory.holds for item in batch if item.hold_id is not None},
         streams=list(streams),
+        head_hash=memory.head_hash,
     )
 
 
@@ -148,11 +121,12 @@ def _clock_refusal(read: UnderLock) -> errors.ClockSkew | None:
     return None
 
 
-def _load(account_id: UUID, stored: StoredAccount | None, memory: Memory) -> Generator[WriterRequest, Any, Account]:
+def _load(
+    account_id: UUID, stored: StoredAccount | None, remembered: Account | None
+) -> Generator[WriterRequest, Any, Account]:
     if stored is None:
-        return Account(account_id=account_id, organisation_id=_NIL)
+        return remembered or Account(account_id=account_id, organisation_id=_NIL)
     if stored.state is None:
-        remembered = memory.get(account_id)
         assert remembered is not None and remembered.version == stored.version
         return remembered
     if stored.format == STATE_FORMAT:

@@ -26,6 +26,14 @@ class StreamHead(NamedTuple):
     hash: bytes
 
 
+class Known(NamedTuple):
+    """What a writer remembers of an account; ``certain`` if it is current whenever the head is the known one."""
+
+    version: int
+    hash: bytes
+    certain: bool
+
+
 class StoredVerdict(NamedTuple):
     """A key's row."""
 
@@ -34,7 +42,10 @@ class StoredVerdict(NamedTuple):
 
 
 class StoredAccount(NamedTuple):
-    """An account's row; ``state`` is None when what the writer remembers is current."""
+    """An account's row; ``state`` is None when what the writer remembers is current.
+
+    A certain account has no row in the answer while the head has not moved.
+    """
 
     version: int
     hash: bytes
@@ -46,13 +57,15 @@ class StoredAccount(NamedTuple):
 class ReadUnderLock:
     """Begin, take the append lock, then read in statements of their own.
 
-    One statement that locks and reads would see the state from before the wait.
+    One statement that locks and reads would see the state from before the wait. What is certain is read only when the
+    head's hash is not ``head_hash``. ``holds`` says of each named hold whether it is certain.
     """
 
     keys: Sequence[bytes]
-    accounts: Mapping[UUID, StreamHead]
-    holds: Sequence[UUID]
+    accounts: Mapping[UUID, Known]
+    holds: Mapping[UUID, bool]
     streams: Sequence[UUID]
+    head_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ class VerdictRow(NamedTuple):
 
 
 class AccountRow(NamedTuple):
-    """An account's state as written."""
+    """An account's state as written; ``opened`` if it has no row yet."""
 
     account_id: UUID
     organisation_id: UUID
@@ -105,6 +118,7 @@ class AccountRow(NamedTuple):
     hash: bytes
     format: int
     state: bytes
+    opened: bool
 
 
 @dataclass(slots=True)

@@ -70,8 +70,11 @@ def bare_rows_per_s(url: str, batch_size: int, accounts: int, seconds: float) ->
     connection = connect(url)
     account_ids = [uuid4() for _ in range(accounts)]
     batches = [_batch(number, batch_size, account_ids) for number in range(_enough(seconds, batch_size))]
-    rows, start = 0, time.perf_counter()
     try:
+        opening = Append(Head(0, bytes(32), _NOW), 0)
+        opening.accounts = [_account(account_id, opened=True) for account_id in account_ids]
+        append(connection, opening)
+        rows, start = 0, time.perf_counter()
         for batch in batches:
             append(connection, batch)
             rows += len(batch.events)
@@ -100,7 +103,7 @@ def _batch(number: int, size: int, account_ids: list[UUID]) -> Append:
         append.verdicts.append(VerdictRow(key, os.urandom(40), verdict, first + offset + 1))
         append.holds.append(_hold(hold_id, account_id, grant_id, first + offset + 1))
     for account_id in {row.account_id for row in append.holds}:
-        append.accounts.append(_account(account_id))
+        append.accounts.append(_account(account_id, opened=False))
     return append
 
 
@@ -119,7 +122,7 @@ def _hold(hold_id: UUID, account_id: UUID, grant_id: UUID, position: int) -> Hol
     )
 
 
-def _account(account_id: UUID) -> AccountRow:
+def _account(account_id: UUID, *, opened: bool) -> AccountRow:
     grant = Grant(
         grant_id=uuid4(),
         order=2,
@@ -130,4 +133,4 @@ def _account(account_id: UUID) -> AccountRow:
         free_ucr=ENOUGH_UCR,
     )
     account = Account(account_id=account_id, organisation_id=account_id, posted_ucr=ENOUGH_UCR, grants=[grant])
-    return AccountRow(account_id, account_id, 1, os.urandom(32), 1, encode_account(account))
+    return AccountRow(account_id, account_id, 1, os.urandom(32), 1, encode_account(account), opened)
