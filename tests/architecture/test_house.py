@@ -38,6 +38,20 @@ def test_imports_go_one_way() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def contract(contract_id: str) -> dict[str, list[str]]:
+    return next(found for found in PROJECT["tool"]["importlinter"]["contracts"] if found["id"] == contract_id)
+
+
+def test_a_new_rail_is_kept_from_knowing_the_others() -> None:
+    rails = {path.parent.name for path in ROOT.glob("payments/*/__init__.py")} - {"domain"}
+    assert set(contract("independent-rails")["modules"]) == {f"payments.{rail}" for rail in rails}
+
+
+def test_a_new_domain_is_kept_pure() -> None:
+    domains = {f"{path.parts[-3]}.domain" for path in ROOT.glob("*/domain/__init__.py")} | {"workers.generation"}
+    assert set(contract("pure-domains")["source_modules"]) == domains
+
+
 def test_the_wheel_has_every_package_and_each_is_typed() -> None:
     assert set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == set(PACKAGES)
     for package in PACKAGES:
