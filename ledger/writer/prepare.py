@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from functools import cache
+from typing import NamedTuple, get_args, get_type_hints
 from uuid import UUID
 
 from ledger import limits
@@ -78,26 +78,44 @@ def check_companion(companion: Companion) -> int:
 
 def check_command(command: Command) -> None:
     """Check the numbers and texts of a command against the limits."""
-    for name, value in fields(command):
-        if isinstance(value, str):
-            check_text(name, value, limits.TEXT_CHARS_MAX)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            low, high = _RANGES.get(name, (0, limits.INT64_MAX))
-            if not low <= value <= high:
-                raise InvalidRequest(name, f"expected {low} to {high}")
+    for name, low, high in _numbers(type(command)):
+        value = getattr(command, name)
+        if value is not None and not low <= value <= high:
+            raise InvalidRequest(name, f"expected {low} to {high}")
+    for name in _texts(type(command)):
+        check_text(name, getattr(command, name), limits.TEXT_CHARS_MAX)
 
 
 def check_text(name: str, text: str, chars_max: int, *, empty: bool = True) -> None:
     """Check a text: bounded, storable."""
     if len(text) > chars_max or (not text and not empty):
         raise InvalidRequest(name, f"expected {0 if empty else 1} to {chars_max} characters")
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+    if text.isascii():
+        storable = "\0" not in text
+    else:
+        storable = "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    if not storable:
         raise InvalidRequest(name, "NUL and lone surrogates cannot be stored")
 
 
-def fields(command: Command) -> Iterator[tuple[str, object]]:
-    """Names and values of a command."""
-    return ((name, getattr(command, name)) for name in command.__struct_fields__)
+@cache
+def _numbers(kind: type[Command]) -> tuple[tuple[str, int, int], ...]:
+    """Numeric fields of a command with their bounds."""
+    hints = get_type_hints(kind)
+    return tuple(
+        (name, *_RANGES.get(name, (0, limits.INT64_MAX))) for name in kind.__struct_fields__ if _is(hints[name], int)
+    )
+
+
+@cache
+def _texts(kind: type[Command]) -> tuple[str, ...]:
+    """Text fields of a command, whose values are not fixed by their type."""
+    hints = get_type_hints(kind)
+    return tuple(name for name in kind.__struct_fields__ if _is(hints[name], str))
+
+
+def _is(hint: object, kind: type) -> bool:
+    return hint is kind or kind in get_args(hint)
 
 
 _RANGES = {
