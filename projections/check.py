@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ledger.domain.account import STATE_FORMAT, decode_account
+from ledger.follower import FoldError
 from ledger.sansio import Core, Row, Run, Statement
 from projections import books, statement
 from projections.books import chart
@@ -23,7 +24,7 @@ _NIL = UUID(int=0)
 
 SNAPSHOT = Statement("check-snapshot", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 HEAD = Statement("check-head", "SELECT position FROM log_head")
-FOLLOWERS = Statement("check-followers", "SELECT name, position, parked_reason FROM followers")
+FOLLOWERS = Statement("check-followers", "SELECT name, position, parked_reason FROM followers ORDER BY name")
 ACCOUNTS = Statement(
     "check-accounts",
     """
@@ -70,34 +71,42 @@ class Checked(Struct, frozen=True, kw_only=True):
     differences: tuple[Difference, ...]
 
 
+def standings() -> Core[list[Standing]]:
+    """How far every follower has come."""
+    rows: list[Row] = yield Run(FOLLOWERS, {})
+    return [Standing(**row) for row in rows]
+
+
 def check(models: Sequence[ReadModel]) -> Core[Checked]:
     """Compare everything. Followers behind the head are compared with the log up to where they are."""
     yield Run(SNAPSHOT, {})
     head_rows: list[Row] = yield Run(HEAD, {})
-    rows: list[Row] = yield Run(FOLLOWERS, {})
     head = head_rows[0]["position"]
-    standings = {row["name"]: Standing(**row) for row in rows}
+    stand = {one.name: one for one in (yield from standings())}
     found = [
         Difference(one.name, one.position + 1, f"parked: {one.parked_reason}")
-        for one in standings.values()
+        for one in stand.values()
         if one.parked_reason is not None
     ]
     found += [Difference(books.NAME, wrong.position, wrong.what) for wrong in (yield from broken())]
-    at_head = {one.name for one in standings.values() if one.position == head}
+    at_head = {one.name for one in stand.values() if one.position == head}
     if statement.NAME in at_head:
         found += yield from _accounts()
         if books.NAME in at_head:
             found += yield from _units()
     for model in models:
-        if model.name in standings:
-            found += yield from _replayed(model, standings[model.name].position)
-    return Checked(head=head, followers=tuple(standings.values()), differences=tuple(found))
+        if model.name in stand:
+            found += yield from _replayed(model, stand[model.name].position)
+    return Checked(head=head, followers=tuple(stand.values()), differences=tuple(found))
 
 
 def _replayed(model: ReadModel, until: int) -> Core[list[Difference]]:
     """The read model against itself folded again beside it."""
     stored = yield from digests(model.tables)
-    yield from fold_beside(model, until)
+    try:
+        yield from fold_beside(model, until)
+    except FoldError as error:
+        return [Difference(model.name, error.position, f"a replay stops here: {error.reason}")]
     again = yield from digests(model.tables, shadow=True)
     return [
         Difference(model.name, 0, f"{one.table}: {one.rows} rows stored are not the {other.rows} of a replay")

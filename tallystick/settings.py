@@ -112,6 +112,10 @@ class Settings:
         "TALLYSTICK_BOOK_CURRENCY", readers.one_of("USD", "EUR", "GBP", "CHF"), "USD", "currency of the books"
     )
 
+    bean_check: Path | None = setting(
+        "TALLYSTICK_BEAN_CHECK", readers.path, None, "program that checks exported books; beancount lives apart"
+    )
+
     comfyui_nodes: tuple[str, ...] = setting(
         "COMFYUI_NODES", readers.many(readers.web_address), (), "addresses of ComfyUI nodes, separated by commas"
     )

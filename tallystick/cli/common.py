@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
@@ -31,6 +32,18 @@ def running(*, share: bool = True) -> Generator[Settings]:
 def print_json(value: Any) -> None:
     """Print any structure as one line of JSON."""
     click.echo(msgspec.json.encode(value))
+
+
+@contextlib.contextmanager
+def progress_bar(label: str) -> Generator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal; moved by calls with what is done and how much there is."""
+    with click.progressbar(length=0, label=label, file=sys.stderr) as bar:
+
+        def move(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield move
 
 
 def ok_mark(*, ok: bool) -> str:

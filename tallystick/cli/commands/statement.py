@@ -1,0 +1,92 @@
+"""``tallystick statement``."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import click
+
+from ledger.amounts import format_credits
+from ledger.drivers import Driver
+from ledger.ids import parse, render
+from projections.lines import Line
+from projections.statement import PAGE_MAX, StatementFollower, StatementReader
+from tallystick.cli.common import json_option, print_json, running
+from tallystick.read_models import current, own_pool
+from tallystick.schema import require_migrated
+
+_SUBJECTS = {"grant": "grant", "expiry": "grant", "debit": "debit"}
+
+
+@click.command("statement")
+@click.option("--organisation", required=True, help="Its id, org_….")
+@click.option("--account", help="Its id, acc_…; by default the organisation's first.")
+@click.option("--limit", type=click.IntRange(1, PAGE_MAX), default=50, show_default=True, help="Newest lines shown.")
+@json_option
+def command(*, organisation: str, account: str | None, limit: int, as_json: bool) -> None:
+    """What moved an account's credits, oldest line first."""
+    try:
+        organisation_id = parse("org", organisation)
+        account_id = parse("acc", account) if account else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    with running() as settings, own_pool(settings) as pool:
+        require_migrated(settings)
+        current(StatementFollower(), Driver(pool))
+        reader = StatementReader(pool)
+        account_id = account_id or _first_account(reader, organisation_id)
+        lines = reader.latest(organisation_id, account_id, None, limit).lines[::-1]
+    if as_json:
+        print_json({"account": render("acc", account_id), "lines": [_as_dict(line) for line in lines]})
+    else:
+        _show(lines)
+
+
+def _first_account(reader: StatementReader, organisation_id: UUID) -> UUID:
+    found = reader.accounts(organisation_id, UUID(int=0), 1)
+    if not found:
+        raise click.ClickException(f"{render('org', organisation_id)} has no account")
+    return found[0].account_id
+
+
+def _show(lines: list[Line]) -> None:
+    click.echo(f"{'when (UTC)':20}{'what':14}{'posted by':>16}{'held by':>16}{'available':>16}  about")
+    for line in lines:
+        click.echo(
+            f"{line.recorded_at:%Y-%m-%d %H:%M:%S} {line.kind:14}{format_credits(line.amount_ucr):>16}"
+            f"{format_credits(line.held_change_ucr):>16}{format_credits(line.available_ucr):>16}  {_about(line)}"
+        )
+
+
+def _about(line: Line) -> str:
+    subject = _subject(line)
+    reference = _reference(line)
+    return " ".join(part for part in (line.detail, reference or subject) if part)
+
+
+def _subject(line: Line) -> str:
+    return render(_SUBJECTS.get(line.kind, "hold"), line.subject_id)
+
+
+def _reference(line: Line) -> str | None:
+    if line.reference_id is None:
+        return None
+    return render("top" if line.kind == "grant" else "job", line.reference_id)
+
+
+def _as_dict(line: Line) -> dict[str, Any]:
+    return {
+        "position": line.position,
+        "kind": line.kind,
+        "amount": format_credits(line.amount_ucr),
+        "held_change": format_credits(line.held_change_ucr),
+        "posted": format_credits(line.posted_ucr),
+        "held": format_credits(line.held_ucr),
+        "available": format_credits(line.available_ucr),
+        "subject": _subject(line),
+        "reference": _reference(line),
+        "detail": line.detail,
+        "recorded_at": line.recorded_at,
+        "effective_at": line.effective_at,
+    }
