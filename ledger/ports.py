@@ -55,7 +55,8 @@ class Request(Struct, frozen=True, kw_only=True):
     ``key`` with ``operation`` and ``scope_id`` (by default the command's account) names the request for ever.
     ``body`` is what the caller sent, by field: a repeat with another body is refused naming the field; by
     default the command's own fields. ``origin`` says whether a refusal is kept ("caller") or the same key may
-    succeed later ("system"). ``subject_id`` comes back in the verdict, also when it is replayed.
+    succeed later ("system"). ``subject_id`` comes back in the verdict, also when it is replayed. ``traceparent`` is
+    kept beside what is appended, and is no part of it.
     """
 
     key: str
@@ -69,6 +70,7 @@ class Request(Struct, frozen=True, kw_only=True):
     on_refuse: tuple[Companion, ...] = ()
     expected_account_version: int | None = None
     dry_run: bool = False
+    traceparent: str | None = None
 
 
 class GrantView(Struct, frozen=True, kw_only=True):

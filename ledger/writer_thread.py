@@ -62,17 +62,40 @@ class Ticket:
 
 
 AnyFuture = Future[None] | asyncio.Future[None]
-Observe = Callable[[int], AbstractContextManager[Any]]
-"""Wraps one batch of that many requests, for spans and metrics."""
+
+
+class Observer(Protocol):
+    """Sees the writer at work, for spans and metrics. What it does itself must not fail."""
+
+    def batch(self, batch: Sequence[Prepared]) -> AbstractContextManager[Any]:
+        """Wrap one batch, from the first question to the store until its commit or end."""
+        ...
+
+    def step(self, request: WriterRequest, answer: Callable[[WriterRequest], Any]) -> Any:
+        """Wrap one question to the store: returns what ``answer`` returns, lets through what it raises."""
+        ...
+
+
+class Unobserved:
+    """``Observer`` that sees nothing."""
+
+    def batch(self, batch: Sequence[Prepared]) -> AbstractContextManager[Any]:
+        """See ``Observer``."""
+        assert batch
+        return nullcontext()
+
+    def step(self, request: WriterRequest, answer: Callable[[WriterRequest], Any]) -> Any:
+        """See ``Observer``."""
+        return answer(request)
 
 
 class WriterThread:
     """The queue and the thread behind ``LedgerWriter``. Close it to stop: what is queued then is not done."""
 
-    def __init__(self, store: Store, secret: bytes, *, observe: Observe | None = None) -> None:
+    def __init__(self, store: Store, secret: bytes, *, observer: Observer | None = None) -> None:
         self._store = store
         self._secret = secret
-        self._observe: Observe = observe or (lambda _size: nullcontext())
+        self._observer: Observer = observer or Unobserved()
         self._memory = Memory()
         self._queue: deque[Ticket] = deque()
         self._queued = 0
@@ -80,6 +103,11 @@ class WriterThread:
         self._closing = False
         self._thread = Thread(target=self._work, name="ledger-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def queued(self) -> int:
+        """How many requests wait for a batch."""
+        return self._queued
 
     def submit(self, request: Request, *, timeout_s: float = limits.SUBMIT_TIMEOUT_S) -> Answer:
         """See ``ledger.ports.LedgerWriter``."""
@@ -145,7 +173,7 @@ class WriterThread:
 
     def _write(self, batch: Sequence[Prepared]) -> Sequence[Answer | errors.LedgerError]:
         try:
-            with self._observe(len(batch)):
+            with self._observer.batch(batch):
                 answers = run(write(batch, self._memory), self._answer)
         except Exception as error:  # noqa: BLE001  whatever it was, callers are told that they must ask again
             _log.exception("a batch of %d requests has no known outcome", len(batch))
@@ -159,7 +187,7 @@ class WriterThread:
     def _answer(self, request: WriterRequest) -> Any:
         if self._closing and not _finishes(request):
             raise _Stopped("the writer stopped")
-        return self._store.answer(request)
+        return self._observer.step(request, self._store.answer)
 
     def _take(self) -> list[tuple[Ticket, Sequence[Prepared]]]:
         with self._wake:

@@ -129,7 +129,7 @@ def read_under_lock(connection: Connection, request: ReadUnderLock, clock: Clock
         accounts = _ask_accounts(connection, request)
         holds = _ask_holds(connection, request)
         streams = connection.execute(sql.STREAMS, [uuids(request.streams)], binary=True) if request.streams else ()
-    position, digest, recorded_at, now = _only(head.fetchone())
+    position, digest, recorded_at, now, waited_s = _only(head.fetchone())
     return UnderLock(
         head=Head(position, digest, recorded_at.astimezone(UTC)),
         clock=now.astimezone(UTC),
@@ -139,6 +139,7 @@ def read_under_lock(connection: Connection, request: ReadUnderLock, clock: Clock
         holds={row[0]: hold_of(row) for row in holds},
         streams=dict.fromkeys(request.streams, StreamHead(0, GENESIS))
         | {row[0]: StreamHead(row[1], row[2]) for row in streams},
+        waited_s=waited_s,
     )
 
 
@@ -170,6 +171,9 @@ def append(connection: Connection, batch: Append) -> None:
             )
         _write_accounts(connection, batch.accounts)
         _write_holds(connection, batch)
+        if batch.traces:
+            positions, traceparents = zip(*batch.traces, strict=True)
+            connection.execute(sql.INSERT_TRACES, [int8s(positions), texts(traceparents)])
         connection.commit()
 
 

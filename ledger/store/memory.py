@@ -50,6 +50,7 @@ class MemoryDatabase:
         self.verdicts: dict[bytes, StoredVerdict] = {}
         self.accounts: dict[UUID, AccountRow] = {}
         self.holds: dict[UUID, Hold] = {}
+        self.traces: dict[int, str] = {}
         self.head = Head(0, GENESIS, _BEGINNING)
         self.fail: Callable[[WriterRequest, Moment], None] = lambda _request, _moment: None
 
@@ -90,6 +91,7 @@ class MemoryDatabase:
                 if hold_id in self.holds and (moved or not certain)
             },
             streams={stream_id: self._stream_head(stream_id) for stream_id in request.streams},
+            waited_s=0.0,
         )
 
     def _stream_head(self, stream_id: UUID) -> StreamHead:
@@ -121,6 +123,7 @@ class MemoryDatabase:
         self.verdicts.update({row.key_hash: StoredVerdict(row.digests, row.verdict) for row in batch.verdicts})
         self.accounts.update({row.account_id: row for row in batch.accounts})
         self.holds.update({hold.hold_id: msgspec.structs.replace(hold) for hold in batch.holds})
+        self.traces.update(batch.traces)
         self.head = batch.head
 
 

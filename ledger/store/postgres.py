@@ -12,7 +12,7 @@ from ledger.domain.verdicts import Answer
 from ledger.ports import Clock, Request
 from ledger.store.connection import WriterStore
 from ledger.store.reads import PostgresReader
-from ledger.writer_thread import Observe, WriterThread
+from ledger.writer_thread import Observer, WriterThread
 
 
 class PostgresLedger(PostgresReader):
@@ -26,10 +26,10 @@ class PostgresLedger(PostgresReader):
         clock: Clock,
         secret: bytes,
         sleep: Callable[[float], None],
-        observe: Observe | None = None,
+        observer: Observer | None = None,
     ) -> None:
         super().__init__(pool)
-        self._writer = WriterThread(WriterStore(conninfo, clock, sleep), secret, observe=observe)
+        self._writer = WriterThread(WriterStore(conninfo, clock, sleep), secret, observer=observer)
 
     def submit(self, request: Request, *, timeout_s: float = limits.SUBMIT_TIMEOUT_S) -> Answer:
         """See ``LedgerWriter``."""
@@ -42,6 +42,11 @@ class PostgresLedger(PostgresReader):
     async def submit_async(self, requests: Sequence[Request]) -> list[Answer]:
         """The same on an event loop."""
         return await self._writer.submit_async(requests)
+
+    @property
+    def queued(self) -> int:
+        """How many requests wait for the writer."""
+        return self._writer.queued
 
     def close(self) -> None:
         """Stop the writer; the pool is the caller's."""

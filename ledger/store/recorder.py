@@ -209,7 +209,7 @@ def append_stored(connection: Connection, stored_events: Sequence[StoredEvent]) 
     connection.adapters.register_dumper(Column, ColumnDumper)
     cursor = connection.cursor(row_factory=tuple_row)
     cursor.execute(sql.LOCK)
-    position, digest, recorded_at, clock = cursor.execute(sql.HEAD).fetchall()[0]
+    position, digest, recorded_at, clock, _waited_s = cursor.execute(sql.HEAD).fetchall()[0]
     now = max(recorded_at, clock).astimezone(UTC)
     streams = {UUID(str(event.originator_id)): StreamHead(0, GENESIS) for event in stored_events}
     for stream_id, version, stream_hash in cursor.execute(sql.STREAMS, [uuids(list(streams))], binary=True):

@@ -17,7 +17,12 @@ SESSION = " ".join(
 LOCK = "SELECT pg_advisory_xact_lock(7411)"
 """The append lock; the number is nothing but ours."""
 
-HEAD = "SELECT position, hash, recorded_at, clock_timestamp() FROM log_head"
+HEAD = """
+SELECT position, hash, recorded_at, clock_timestamp(),
+       extract(EPOCH FROM clock_timestamp() - transaction_timestamp())::float8
+FROM log_head
+"""
+"""The last figure is what the lock was waited for: the statement before this one did nothing else."""
 
 VERDICTS = "SELECT key_hash, digests, verdict FROM verdicts WHERE key_hash = ANY(%b)"
 
@@ -95,6 +100,11 @@ SET state = n.state, committed_ucr = n.committed_ucr, remaining_ucr = n.remainin
 FROM unnest(%b, %b, %b, %b, %b, %b, %b)
     AS n (hold_id, state, committed_ucr, remaining_ucr, lease_until, resolved_at, slices)
 WHERE h.hold_id = n.hold_id
+"""
+
+INSERT_TRACES = """
+INSERT INTO event_traces (position, traceparent)
+SELECT position, traceparent FROM unnest(%b, %b) AS t (position, traceparent)
 """
 
 MOVE_HEAD = "UPDATE log_head SET position = %b, hash = %b, recorded_at = %b"

@@ -42,10 +42,14 @@ class Batch:
         seen = self._verdicts.get(prepared.key_hash)
         if seen is not None and not prepared.request.dry_run:
             return self._replay(prepared, seen)
+        before = self._head.position
         try:
             verdict = self._decide(prepared)
         except errors.Refusal as refusal:
             verdict = refused(refusal, self.now, prepared.request.subject_id)
+        if prepared.request.traceparent is not None:
+            appended = range(before + 1, self._head.position + 1)
+            self._append.traces.extend((position, prepared.request.traceparent) for position in appended)
         if not prepared.request.dry_run and _kept(prepared.request, verdict):
             self._keep(prepared, verdict)
         return Answer(verdict)

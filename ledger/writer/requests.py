@@ -70,7 +70,10 @@ class ReadUnderLock:
 
 @dataclass(frozen=True, slots=True)
 class UnderLock:
-    """The read-back. ``clock`` is the database's, read under the lock; ``own_clock`` the writer's host's."""
+    """The read-back. ``clock`` is the database's, read under the lock; ``own_clock`` the writer's host's.
+
+    ``waited_s`` is how long the lock was waited for.
+    """
 
     head: Head
     clock: datetime
@@ -79,6 +82,7 @@ class UnderLock:
     accounts: Mapping[UUID, StoredAccount]
     holds: Mapping[UUID, Hold]
     streams: Mapping[UUID, StreamHead]
+    waited_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ class Append:
     """A whole batch, applied and committed in one transaction.
 
     ``after`` is the position it follows: a hold opened behind it is new. ``head`` is where the log ends with it.
+    ``traces`` are positions with the trace that they belong to: beside the log, in no hash.
     """
 
     head: Head
@@ -134,6 +139,7 @@ class Append:
     verdicts: list[VerdictRow] = field(default_factory=list[VerdictRow])
     accounts: list[AccountRow] = field(default_factory=list[AccountRow])
     holds: list[Hold] = field(default_factory=list[Hold])
+    traces: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
 
     @property
     def empty(self) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 from uuid import UUID, uuid4
 
 from msgspec import Struct
@@ -16,6 +18,8 @@ from ledger.domain.commands import Command, CommitHold, GrantCredits, HoldCredit
 from ledger.domain.verdicts import Done
 from ledger.ports import Request
 from ledger.store.postgres import PostgresLedger
+from ledger.writer.prepare import Prepared
+from ledger.writer.requests import WriterRequest
 from tallystick.clock import SystemClock, SystemIds
 from tallystick.tuning import tune_process
 
@@ -63,15 +67,15 @@ class BatchCounter:
     def __init__(self) -> None:
         self.batches = 0
 
-    def __call__(self, _size: int) -> BatchCounter:
+    def batch(self, batch: Sequence[Prepared]) -> AbstractContextManager[None]:
         """Count one batch."""
-        return self
-
-    def __enter__(self) -> None:
+        assert batch
         self.batches += 1
+        return nullcontext()
 
-    def __exit__(self, *_: object) -> None:
-        return
+    def step(self, request: WriterRequest, answer: Callable[[WriterRequest], Any]) -> Any:
+        """Let it pass."""
+        return answer(request)
 
 
 def run_load(url: str, load: Load) -> Measured:
@@ -161,4 +165,4 @@ def _pool(url: str) -> ConnectionPool:
 
 
 def _ledger(url: str, pool: ConnectionPool, counter: BatchCounter) -> PostgresLedger:
-    return PostgresLedger(url, pool, clock=SystemClock(), secret=b"bench", sleep=time.sleep, observe=counter)
+    return PostgresLedger(url, pool, clock=SystemClock(), secret=b"bench", sleep=time.sleep, observer=counter)
