@@ -53,10 +53,13 @@ CREATE TABLE account_states (
     version bigint NOT NULL,
     format smallint NOT NULL,
     hash bytea NOT NULL,
-    state bytea NOT NULL
+    state bytea NOT NULL,
+    -- when the next grant of which something is free ends
+    next_due_at timestamptz
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 
 CREATE INDEX account_states_organisation ON account_states (organisation_id);
+CREATE INDEX account_states_due ON account_states (next_due_at) WHERE next_due_at IS NOT NULL;
 
 -- Holds are rows for ever: a repeat, a late commit and an unknown id are told apart.
 CREATE TABLE holds (

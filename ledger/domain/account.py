@@ -73,6 +73,12 @@ class Account(Struct, kw_only=True, array_like=True):
         """A live grant by id."""
         return next((grant for grant in self.grants if grant.grant_id == grant_id), None)
 
+    @property
+    def next_due_at(self) -> datetime | None:
+        """When the next grant ends of which something is free."""
+        ends = [grant.expires_at for grant in self.grants if grant.expires_at is not None and grant.free_ucr > 0]
+        return min(ends, default=None)
+
     def due_grants(self, now: datetime) -> list[Grant]:
         """Grants whose end has come and of which something is free."""
         return [grant for grant in self.grants if grant.free_ucr > 0 and grant.due(now)]

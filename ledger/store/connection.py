@@ -203,13 +203,22 @@ def _write_accounts(connection: Connection, rows: Sequence[AccountRow]) -> None:
     opened = [row for row in rows if row.opened]
     changed = [row for row in rows if not row.opened]
     if opened:
-        ids, organisations, versions, hashes, formats, states, _ = zip(*opened, strict=True)
-        columns = [uuids(ids), uuids(organisations), int8s(versions), int8s(formats), byteas(hashes), byteas(states)]
-        connection.execute(sql.INSERT_ACCOUNTS, columns)
+        organisations = uuids([row.organisation_id for row in opened])
+        account_ids, *others = _account_columns(opened)
+        connection.execute(sql.INSERT_ACCOUNTS, [account_ids, organisations, *others])
     if changed:
-        ids, _, versions, hashes, formats, states, _ = zip(*changed, strict=True)
-        columns = [uuids(ids), int8s(versions), int8s(formats), byteas(hashes), byteas(states)]
-        connection.execute(sql.UPDATE_ACCOUNTS, columns)
+        connection.execute(sql.UPDATE_ACCOUNTS, _account_columns(changed))
+
+
+def _account_columns(rows: Sequence[AccountRow]) -> list[Column]:
+    return [
+        uuids([row.account_id for row in rows]),
+        int8s([row.version for row in rows]),
+        int8s([row.format for row in rows]),
+        byteas([row.hash for row in rows]),
+        byteas([row.state for row in rows]),
+        timestamps([row.next_due_at for row in rows]),
+    ]
 
 
 def _write_holds(connection: Connection, batch: Append) -> None:

@@ -71,15 +71,16 @@ SELECT key_hash, position, digests, verdict FROM unnest(%b, %b, %b, %b) AS v (ke
 """
 
 INSERT_ACCOUNTS = """
-INSERT INTO account_states (account_id, organisation_id, version, format, hash, state)
-SELECT account_id, organisation_id, version, format, hash, state
-FROM unnest(%b, %b, %b, %b, %b, %b) AS a (account_id, organisation_id, version, format, hash, state)
+INSERT INTO account_states (account_id, organisation_id, version, format, hash, state, next_due_at)
+SELECT account_id, organisation_id, version, format, hash, state, next_due_at
+FROM unnest(%b, %b, %b, %b, %b, %b, %b)
+    AS a (account_id, organisation_id, version, format, hash, state, next_due_at)
 """
 
 UPDATE_ACCOUNTS = """
 UPDATE account_states AS a
-SET version = n.version, format = n.format, hash = n.hash, state = n.state
-FROM unnest(%b, %b, %b, %b, %b) AS n (account_id, version, format, hash, state)
+SET version = n.version, format = n.format, hash = n.hash, state = n.state, next_due_at = n.next_due_at
+FROM unnest(%b, %b, %b, %b, %b, %b) AS n (account_id, version, format, hash, state, next_due_at)
 WHERE a.account_id = n.account_id
 """
 

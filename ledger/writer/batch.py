@@ -189,5 +189,6 @@ def _account_row(account: Account, *, opened: bool) -> AccountRow:
         account.hash,
         STATE_FORMAT,
         encode_account(account),
+        account.next_due_at,
         opened,
     )

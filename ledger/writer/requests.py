@@ -122,6 +122,7 @@ class AccountRow(NamedTuple):
     hash: bytes
     format: int
     state: bytes
+    next_due_at: datetime | None
     opened: bool
 
 

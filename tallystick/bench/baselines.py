@@ -133,4 +133,4 @@ def _account(account_id: UUID, *, opened: bool) -> AccountRow:
         free_ucr=ENOUGH_UCR,
     )
     account = Account(account_id=account_id, organisation_id=account_id, posted_ucr=ENOUGH_UCR, grants=[grant])
-    return AccountRow(account_id, account_id, 1, os.urandom(32), 1, encode_account(account), opened)
+    return AccountRow(account_id, account_id, 1, os.urandom(32), 1, encode_account(account), None, opened)
