@@ -1,0 +1,93 @@
+"""Who may call what. Every route names one scope or is public; a route that names neither is closed to everybody."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+from litestar.middleware import ASGIMiddleware
+
+from api.errors import Forbidden, QuotaExceeded, Unauthenticated
+from api.identity import add_header, name_request
+from api.problems import CHALLENGE
+from api.ratelimit import Policy, Taken
+from api.services import Services
+from customers.domain.keys import Principal
+from customers.errors import KeyRejected, ScopeMissing
+
+SCOPE = "scope"
+PUBLIC = "public"
+UNLIMITED = "unlimited"
+"""Options of a route: the scope it needs; or True: for everybody; or, of a public one, True: not counted."""
+
+_BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)
+
+
+class Gate(ASGIMiddleware):
+    """Authenticates, counts against the quota, then checks the scope, before anything of the route runs."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def handle(self, scope: Any, receive: Any, send: Any, next_app: Any) -> None:
+        """See ``litestar.middleware.ASGIMiddleware``."""
+        name_request(scope, self._services.ids)
+        if scope.get("method") != "OPTIONS":
+            await self._admit(scope, scope["route_handler"].opt)
+        await next_app(scope, receive, send)
+
+    async def _admit(self, scope: Any, opt: dict[str, Any]) -> None:
+        if opt.get(PUBLIC):
+            if not opt.get(UNLIMITED):
+                await self._count(scope, self._services.limiter.policies.unknown, _address(scope))
+            return
+        principal = await self._authenticate(scope)
+        await self._count(scope, self._services.limiter.policies.known, principal.organisation_id.hex)
+        needed = opt.get(SCOPE)
+        if needed is None:
+            raise Forbidden("this route is closed")
+        if needed not in principal.scopes:
+            raise ScopeMissing(scope=needed)
+        scope["auth"] = principal
+
+    async def _authenticate(self, scope: Any) -> Principal:
+        keys = self._services.keys
+        try:
+            secret = bearer(scope)
+            return keys.recall(secret) or await self._services.crossing.call(keys.verify, secret)
+        except (KeyRejected, Unauthenticated):
+            await self._count(scope, self._services.limiter.policies.unknown, _address(scope))
+            raise
+
+    async def _count(self, scope: Any, policy: Policy, who: str) -> None:
+        taken = await self._services.limiter.take(policy, who)
+        for name, value in taken.headers().items():
+            add_header(scope, name, value)
+        if not taken.allowed:
+            raise _exceeded(taken)
+
+
+def bearer(scope: Any) -> str:
+    """The secret that a request shows.
+
+    :raises Unauthenticated: none.
+    """
+    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
+    value = next((value for name, value in headers if name == b"authorization"), b"")
+    match = _BEARER.fullmatch(value.decode("latin-1"))
+    if match is None:
+        raise Unauthenticated("send Authorization: Bearer with an API key", headers={"WWW-Authenticate": CHALLENGE})
+    return match[1]
+
+
+def _address(scope: Any) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
+
+
+def _exceeded(taken: Taken) -> QuotaExceeded:
+    return QuotaExceeded(
+        f"{taken.policy.quota} requests in {taken.policy.window_s} seconds are allowed",
+        members={"violated-policies": [taken.policy.name]},
+        headers={"Retry-After": str(taken.reset_s)},
+    )

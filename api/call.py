@@ -1,0 +1,85 @@
+"""A request with what routes need of it, and the answers they give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar, cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+
+from api.idempotency import HEADER, read_key
+from api.reading import Page, read_body, read_id, read_page
+from api.services import Services
+from api.views.common import PageOut
+from customers.domain.keys import Principal
+
+P = ParamSpec("P")
+T = TypeVar("T")
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Call(Request[None, Principal, State]):
+    """A request of an organisation. ``principal`` is the tenant of everything that is asked for it."""
+
+    @property
+    def services(self) -> Services:
+        """What lies behind."""
+        return cast("Services", self.app.state.services)
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks; only on routes that need a scope."""
+        return self.auth
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Parameters of the query; of a repeated one the last."""
+        return {name: values[-1] for name, values in self.query_params.dict().items()}
+
+    async def cross(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking call. See ``Crossing``."""
+        return await self.services.crossing.call(function, *args, **kwargs)
+
+    async def read(self, kind: type[T]) -> T:
+        """The JSON body. Raises as ``read_body``."""
+        return read_body(self.headers.get("content-type"), await self.body(), kind)
+
+    async def read_or(self, kind: type[T], default: T) -> T:
+        """The JSON body, or a default where none is sent."""
+        return await self.read(kind) if await self.body() else default
+
+    def idempotency_key(self) -> str:
+        """The Idempotency-Key. Raises as ``read_key``."""
+        return read_key(self.headers.get(HEADER))
+
+    def id_of(self, kind: str, parameter: str) -> UUID:
+        """An id out of the path. Raises as ``read_id``."""
+        return read_id(kind, self.path_params[parameter])
+
+    def page(self, listing: str) -> Page:
+        """Which part of a list is asked for. Raises as ``read_page``."""
+        return read_page(self.query, self.services.cursors, listing, self.principal.organisation_id)
+
+
+def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    """A JSON answer."""
+    return Response(
+        msgspec.json.encode(value),
+        status_code=status,
+        headers={**NO_STORE, **(headers or {})},
+        media_type="application/json",
+    )
+
+
+def answer_page(call: Call, listing: str, data: list[Any], last_position: int | None) -> Response[bytes]:
+    """A part of a list; ``last_position`` is where the next one goes on, None at the end."""
+    if last_position is None:
+        return answer(PageOut(data=data, has_more=False))
+    cursor = call.services.cursors.write(listing, call.principal.organisation_id, last_position)
+    kept = {name: value for name, value in call.query.items() if name != "after"}
+    link = f'<{call.scope["path"]}?{urlencode({**kept, "after": cursor})}>; rel="next"'
+    return answer(PageOut(data=data, has_more=True, next_cursor=cursor), headers={"Link": link})

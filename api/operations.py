@@ -1,0 +1,110 @@
+"""What each route is: its scope, body, answers and problems. Access and the OpenAPI document are made of this alone."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from api.auth import PUBLIC, SCOPE, UNLIMITED
+
+OPERATION = "operation"
+
+
+class Parameter(Struct, frozen=True, kw_only=True):
+    """A parameter of the path, the query or a header, with its JSON schema."""
+
+    name: str
+    where: Literal["path", "query", "header"]
+    description: str
+    schema: dict[str, Any]
+    required: bool = False
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """An answer that is no problem. ``headers`` are name and meaning; ``kind`` None has no body."""
+
+    status: int
+    description: str
+    kind: Any = None
+    media_type: str = "application/json"
+    headers: dict[str, str] = {}
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One route. ``scope`` None is public. ``problems`` are codes beside those that every route may answer with."""
+
+    operation_id: str
+    summary: str
+    tag: str
+    scope: str | None
+    answers: tuple[Answer, ...]
+    description: str = ""
+    body: Any = None
+    body_required: bool = True
+    body_media_type: str = "application/json"
+    example: dict[str, Any] | None = None
+    parameters: tuple[Parameter, ...] = ()
+    problems: tuple[str, ...] = ()
+    unlimited: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """The route's options."""
+        access = {PUBLIC: True, UNLIMITED: self.unlimited} if self.scope is None else {SCOPE: self.scope}
+        return {OPERATION: self, **access}
+
+
+def path_id(name: str, kind: str, what: str) -> Parameter:
+    """An id in the path."""
+    return Parameter(
+        name=name,
+        where="path",
+        description=what,
+        schema={"type": "string", "pattern": f"^{kind}_[0-9a-f]{{32}}$"},
+        required=True,
+    )
+
+
+def paging(most: int, default: int) -> tuple[Parameter, ...]:
+    """``limit`` and ``after``."""
+    return (
+        Parameter(
+            name="limit",
+            where="query",
+            description="Most entries of the answer.",
+            schema={"type": "integer", "minimum": 1, "maximum": most, "default": default},
+        ),
+        Parameter(
+            name="after",
+            where="query",
+            description="`next_cursor` of the page before.",
+            schema={"type": "string"},
+        ),
+    )
+
+
+IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    where="header",
+    description="A string of your own, the same for every repeat of this request; kept for ever.",
+    schema={"type": "string", "minLength": 1, "maxLength": 255, "examples": ["8f14e45f-ceea-467f-9575-2c5d2b1a7c9e"]},
+    required=True,
+)
+PREFER = Parameter(
+    name="Prefer",
+    where="header",
+    description="`wait=N`: answer when the job has ended, after at most N seconds (60 at most).",
+    schema={"type": "string", "examples": ["wait=30"]},
+)
+LAST_EVENT_ID = Parameter(
+    name="Last-Event-ID",
+    where="header",
+    description="Id of the last event that was seen; the stream goes on behind it.",
+    schema={"type": "string", "pattern": "^[0-9]{1,18}$"},
+)
+REPLAYED = {"Idempotency-Replayed": "`true` where this answer had been given before."}
+CREDITS = {
+    "Credits-Charged": "Credits debited for the job so far.",
+    "Credits-Held": "Credits pinned for the job.",
+    "Credits-Remaining": "Credits of the account that can be spent.",
+}
