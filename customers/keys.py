@@ -23,6 +23,9 @@ from customers.errors import KeyRejected, KeyUnknown
 from customers.ports import CustomerStore, FoundKey, NewKey
 from ledger.ports import Clock, Ids
 
+_ID_MARK = b"id:"
+"""Sets what is remembered by id apart from what is remembered by MAC."""
+
 
 class MadeKey(NamedTuple):
     """A new key with its secret, which nobody can show again."""
@@ -133,6 +136,18 @@ class KeysService:
         """
         return self._verified.get(self._checked_mac(secret))
 
+    def recognise(self, organisation_id: UUID, key_id: UUID) -> Principal:
+        """Who holds a key that was verified before, by its id alone: for sessions, which end with their key.
+
+        :raises KeyRejected: not a good key of this organisation any more.
+        """
+        name = _ID_MARK + key_id.bytes
+        known = self._verified.get(name)
+        if known is not None and known.organisation_id == organisation_id:
+            return known
+        asked_at_s = self._verified.now_s()
+        return self._admit(name, self._store.find_key_by_id(organisation_id, key_id), asked_at_s)
+
     def _checked_mac(self, secret: str) -> bytes:
         text = read_secret(secret)
         if text is None:
@@ -143,9 +158,13 @@ class KeysService:
 
     def _look_up(self, mac: bytes) -> Principal:
         asked_at_s = self._verified.now_s()
-        found = self._store.find_key(mac)
+        return self._admit(mac, self._store.find_key(mac), asked_at_s)
+
+    def _admit(self, name: bytes, found: FoundKey | None, asked_at_s: float) -> Principal:
         if found is None:
             raise KeyRejected(reason="unknown")
+        if found.key.mode != self._mode:
+            raise KeyRejected(reason="other-mode")
         if (standing := found.key.standing(found.now)) != "active":
             raise KeyRejected(reason=standing)
         self._note_use(found)
@@ -155,7 +174,7 @@ class KeysService:
             key_id=found.key.key_id,
             scopes=frozenset(found.key.scopes),
         )
-        self._verified.keep(mac, principal, _good_until_s(found, asked_at_s))
+        self._verified.keep(name, principal, _good_until_s(found, asked_at_s))
         return principal
 
     def _note_use(self, found: FoundKey) -> None:
@@ -186,7 +205,7 @@ class KeysService:
 
 
 class Verified:
-    """Keys found good a moment ago, by MAC, bounded in number and time. Safe from many threads."""
+    """Keys found good a moment ago, by MAC or id, bounded in number and time. Safe from many threads."""
 
     def __init__(self, clock: Clock, entries_max: int = limits.VERIFIED_MAX) -> None:
         self._clock = clock

@@ -106,8 +106,13 @@ class MemoryStore:
         with self._lock:
             if mac not in self._macs:
                 return None
-            key = self._keys[self._macs[mac]]
-            return FoundKey(key, self._organisations[key.organisation_id].account_id, self._clock.now())
+            return self._found(self._keys[self._macs[mac]])
+
+    def find_key_by_id(self, organisation_id: UUID, key_id: UUID) -> FoundKey | None:
+        """See ``CustomerStore``."""
+        with self._lock:
+            key = self.key(organisation_id, key_id)
+            return None if key is None else self._found(key)
 
     def used(self, key_id: UUID, every_s: int) -> None:
         """See ``CustomerStore``."""
@@ -116,6 +121,9 @@ class MemoryStore:
             last = self._keys[key_id].last_used_at
             if last is None or last < now - timedelta(seconds=every_s):
                 self._keys[key_id] = replace(self._keys[key_id], last_used_at=now)
+
+    def _found(self, key: ApiKey) -> FoundKey:
+        return FoundKey(key, self._organisations[key.organisation_id].account_id, self._clock.now())
 
     def _of(self, organisation_id: UUID) -> Iterator[ApiKey]:
         return (key for key in self._keys.values() if key.organisation_id == organisation_id)

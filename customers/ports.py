@@ -111,6 +111,10 @@ class CustomerStore(Protocol):
         """The key with this MAC, good or not."""
         ...
 
+    def find_key_by_id(self, organisation_id: UUID, key_id: UUID) -> FoundKey | None:
+        """A key of an organisation, good or not."""
+        ...
+
     def used(self, key_id: UUID, every_s: int) -> None:
         """Note a key's use, unless that was done less than ``every_s`` ago."""
         ...

@@ -101,14 +101,21 @@ class PostgresStore:
 
     def find_key(self, mac: bytes) -> FoundKey | None:
         """See ``CustomerStore``."""
-        with self._pool.connection() as connection:
-            rows = _rows(connection, sql.FIND_KEY, {"mac": mac})
-            return FoundKey(_key(rows[0]), rows[0]["account_id"], rows[0]["now"]) if rows else None
+        return self._find(sql.FIND_KEY, {"mac": mac})
+
+    def find_key_by_id(self, organisation_id: UUID, key_id: UUID) -> FoundKey | None:
+        """See ``CustomerStore``."""
+        return self._find(sql.FIND_KEY_BY_ID, {"organisation_id": organisation_id, "key_id": key_id})
 
     def used(self, key_id: UUID, every_s: int) -> None:
         """See ``CustomerStore``."""
         with self._pool.connection() as connection:
             _rows(connection, sql.USED, {"key_id": key_id, "every_s": every_s})
+
+    def _find(self, statement: Statement, params: Mapping[str, Any]) -> FoundKey | None:
+        with self._pool.connection() as connection:
+            rows = _rows(connection, statement, params)
+            return FoundKey(_key(rows[0]), rows[0]["account_id"], rows[0]["now"]) if rows else None
 
 
 def _rows(connection: Connection[Any], statement: Statement, params: Mapping[str, Any]) -> list[Row]:

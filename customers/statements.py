@@ -98,14 +98,14 @@ KEYS = Statement(
     ORDER BY ({_GOOD}) DESC, created_at DESC, key_id DESC LIMIT %(limit)s
     """,  # noqa: S608
 )
-FIND_KEY = Statement(
-    "find-key",
-    """
+_FOUND = """
     SELECT k.key_id, k.organisation_id, k.name, k.mode, k.last_four, k.scopes, k.created_at, k.expires_at,
            k.revoked_at, k.last_used_at, k.replaced_by, o.account_id, clock_timestamp() AS now
     FROM api_keys AS k INNER JOIN organisations AS o ON k.organisation_id = o.organisation_id
-    WHERE k.mac = %(mac)s
-    """,
+    """
+FIND_KEY = Statement("find-key", f"{_FOUND} WHERE k.mac = %(mac)s")
+FIND_KEY_BY_ID = Statement(
+    "find-key-by-id", f"{_FOUND} WHERE k.organisation_id = %(organisation_id)s AND k.key_id = %(key_id)s"
 )
 USED = Statement(
     "key-used",

@@ -207,3 +207,27 @@ def test_the_last_use_is_noted(world: World) -> None:
     assert noted is not None
     world.keys().verify(made.secret)
     assert world.keys().list(made.key.organisation_id)[0].last_used_at == noted
+
+
+def test_a_session_knows_its_key_by_id_until_the_key_ends(world: World) -> None:
+    made = world.keys().create(world.organisation_id(), "mine", SCOPES)
+    organisation_id, key_id = made.key.organisation_id, made.key.key_id
+    here, elsewhere = world.keys(), world.keys()
+    assert here.recognise(organisation_id, key_id) == elsewhere.recognise(organisation_id, key_id)
+    assert here.recognise(organisation_id, key_id) == here.verify(made.secret)
+    here.revoke(organisation_id, key_id)
+    with pytest.raises(KeyRejected):
+        here.recognise(organisation_id, key_id)
+    world.pass_s(limits.VERIFIED_FOR_S)
+    with pytest.raises(KeyRejected):
+        elsewhere.recognise(organisation_id, key_id)
+
+
+def test_an_id_alone_opens_nothing_of_another_organisation_or_mode(world: World) -> None:
+    keys, made = world.keys(), world.keys().create(world.organisation_id(), "mine", SCOPES)
+    keys.recognise(made.key.organisation_id, made.key.key_id)
+    for organisation_id, key_id in ((world.organisation_id("Eve"), made.key.key_id), (uuid4(), uuid4())):
+        with pytest.raises(KeyRejected):
+            keys.recognise(organisation_id, key_id)
+    with pytest.raises(KeyRejected):
+        world.keys(mode="live").recognise(made.key.organisation_id, made.key.key_id)
