@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from msgspec import Struct, structs
 
@@ -21,6 +22,7 @@ class DeskView(Struct, frozen=True, kw_only=True):
     """A charge as its page shows it; amounts in minor units of ``asset``."""
 
     ref: str
+    topup_id: UUID
     asset: str
     amount_minor: int
     description: str
@@ -52,6 +54,7 @@ class SandboxDesk:
         received = [one for one in movements if one.state == "final" and one.asset == charge.asset]
         return DeskView(
             ref=ref,
+            topup_id=charge.topup_id,
             asset=charge.asset,
             amount_minor=charge.amount_minor,
             description=charge.description,
