@@ -53,7 +53,7 @@ class Wakes:
 
     def __init__(self, broker: dramatiq.Broker, fallback: Callable[[str], None] = lambda _gpu_class: None) -> None:
         self._broker: Any = broker  # its messages' results have no type
-        self._fallback = fallback
+        self.fallback = fallback
 
     def __call__(self, topic: str, payload: str) -> None:
         """See ``ledger.drivers.WakeUp``; other topics are not for us."""
@@ -66,4 +66,4 @@ class Wakes:
             self._broker.enqueue(message)
         except (dramatiq.errors.ConnectionError, redis.RedisError) as error:
             _log.warning("no message could be sent: %s", error)
-            self._fallback(payload)
+            self.fallback(payload)

@@ -94,7 +94,7 @@ def _begin(work: Work, job: Job) -> Acting[Course | Verdict | Report]:
     if isinstance(held, NotHeld):
         return (yield from finish.not_held(work, held.refused))
     if not (yield from _fits(work, held)):
-        yield from close(work, Closing(verdict="too-late", wait_s=None))
+        yield from close(work, Closing(verdict="too-late"))
         return Report(result="postponed", verdict="too-late")
     rows = yield from transact(statements.INPUTS, {"job_id": job.job_id})
     if not rows:

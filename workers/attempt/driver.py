@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ class Workshop:
 
     around: Surroundings
     catalogue: Catalogue
-    nodes: dict[str, tuple[NodeConfig, Executor]]
+    nodes: Mapping[str, tuple[NodeConfig, Executor]]
     objects: ObjectStore
     progress: Progress
     heart: Heart

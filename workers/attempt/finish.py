@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from ledger.domain.verdicts import Refused
 from ledger.sansio import Sleep, Wake
 from workers.attempt import statements
@@ -160,7 +162,7 @@ def _break(work: Work, code: str, *, again: bool, closing: Closing) -> Acting[Re
         outcome = Broken(attempt_id=attempt_id, code=code, again=again, gpu_ms=gpu_ms, cost_micro=cost_micro)
     settled = yield from settle(work.claim.job_id, outcome)
     yield from drop_outputs(work)
-    yield from close(work, closing)
+    yield from close(work, replace(closing, wait_s=0.0) if settled.result == "requeued" else closing)
     yield Wake(SLOTS, work.claim.gpu_class)
     return Report(result=settled.result, verdict=closing.verdict)
 

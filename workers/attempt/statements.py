@@ -43,8 +43,8 @@ SUBMITTING = Statement(
 SUBMITTED = Statement(
     "attempt-submitted",
     """
-    UPDATE attempts SET state = 'submitted'
-    WHERE attempt_id = %(attempt_id)s AND token = %(token)s AND state IN ('submitting', 'submitted')
+    UPDATE attempts SET state = CASE WHEN state = 'submitting' THEN 'submitted' ELSE state END
+    WHERE attempt_id = %(attempt_id)s AND token = %(token)s AND state IN ('submitting', 'submitted', 'storing')
     RETURNING attempt_id
     """,
 )

@@ -48,7 +48,7 @@ class Fenced(Exception):
 
 
 class Closing(Struct, frozen=True, kw_only=True):
-    """How an attempt's rows end. ``wait_s``: before its job may be claimed again; None, not before its deadline.
+    """How an attempt's rows end. ``wait_s``: before its job may be claimed again; None, never: it has ended.
 
     ``node_state`` moves the node, ``cannot`` takes a capability from it, ``failed`` and ``good`` count on it.
     """
@@ -57,7 +57,7 @@ class Closing(Struct, frozen=True, kw_only=True):
     duplicated: bool = False
     avoid: bool = False
     gpu_class: str | None = None
-    wait_s: float | None = 0.0
+    wait_s: float | None = None
     failed: bool = False
     good: bool = False
     cannot: str | None = None
