@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import dramatiq
 import psycopg
 import redis
 from psycopg_pool import ConnectionPool
@@ -25,6 +26,7 @@ from customers.postgres import PostgresStore
 from ledger.drivers import Driver, FollowerThread
 from ledger.ports import Ledger
 from ledger.store.postgres import PostgresLedger
+from ledger.sweep import sweep
 from payments.domain.policy import Terms, fixed_value
 from payments.domain.products import PriceBook, PriceList
 from payments.drivers import PaymentDriver
@@ -38,6 +40,7 @@ from payments.sandbox.store import PostgresStore as SandboxStore
 from payments.service import TopUpsService
 from payments.worker import Settler, SettlerThread
 from projections.statement import StatementReader
+from tallystick.chores import Chore, Chores
 from tallystick.clock import SystemClock, SystemIds
 from tallystick.listening import LogListener
 from tallystick.read_models import followers
@@ -59,6 +62,8 @@ from workers.service import JobsParts, JobsService
 _POOL_TIMEOUT_S = 5.0
 _REDIS_TIMEOUT_S = 2.0
 _READY_TIMEOUT_S = 1.0
+_SWEEP_S = 1.0
+_FINISH_S = 30.0
 _PRICES_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -94,6 +99,7 @@ class Runtime:
     pool: ConnectionPool[Any]
     redis: redis.Redis
     ledger: Ledger
+    broker: dramatiq.Broker
     hints: Hints
     keys: KeysService
     organisations: OrganisationsService
@@ -141,10 +147,20 @@ def build(settings: Settings, telemetry: Telemetry = OFF) -> Runtime:
     client = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # its keyword arguments are untyped
         settings.redis_url, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
     )
-    ledger = PostgresLedger(
-        settings.database_url, pool, clock=clock, secret=settings.key_for("ledger-digests"), sleep=time.sleep
+    writer = PostgresLedger(
+        settings.database_url,
+        pool,
+        clock=clock,
+        secret=settings.key_for("ledger-digests"),
+        sleep=time.sleep,
+        observer=batch_observer(telemetry),
     )
-    hints = Hints(Wakes(redis_broker(client)))
+    telemetry.gauge(
+        "tallystick.ledger.queue", "{request}", "requests that wait for the writer", lambda: [(writer.queued, {})]
+    )
+    ledger = traced_ledger(writer, telemetry)
+    broker = redis_broker(client, message_middleware(telemetry))
+    hints = Hints(Wakes(broker))
     around = Surroundings(pool=pool, ledger=ledger, clock=clock, wake=hints, sleep=time.sleep)
     catalogue, progress = shipped(), RedisProgress(client)
     objects = make_objects(settings, clock, url)
@@ -159,6 +175,7 @@ def build(settings: Settings, telemetry: Telemetry = OFF) -> Runtime:
         pool=pool,
         redis=client,
         ledger=ledger,
+        broker=broker,
         hints=hints,
         keys=KeysService(
             store,
@@ -179,7 +196,8 @@ def build(settings: Settings, telemetry: Telemetry = OFF) -> Runtime:
         around=around,
         jobs=JobsService(JobsParts(around=around, catalogue=catalogue, objects=objects, progress=progress, ids=ids)),
         statements=StatementReader(pool),
-        closers=[ledger.close, pool.close, client.close],
+        telemetry=telemetry,
+        closers=[writer.close, pool.close, client.close],
     )
 
 
@@ -267,23 +285,32 @@ def make_services(runtime: Runtime) -> Services:
 
 
 class Background:
-    """What goes on behind the web application and may go on in any process: followers, settlement, wake-ups."""
+    """What goes on behind the web application and may go on in any process: followers, settlement, sweeps, wake-ups."""
 
     def __init__(self, runtime: Runtime, *, also_wake: Callable[[], None] = lambda: None) -> None:
         assert runtime.settings.database_url is not None
-        self._followers = FollowerThread(runtime.driver(), followers(runtime.settings))
+        seen = traced_followers(followers(runtime.settings), runtime.telemetry)
+        self._followers = FollowerThread(runtime.driver(), seen)
         self._settler = SettlerThread(runtime.settler, runtime.clock)
         runtime.hints.listen(INBOX_TOPIC, self._settler.wake)
+        driver = runtime.driver()
+        chores = (
+            Chore("what only time does", _SWEEP_S, lambda: driver.drive(sweep())),
+            Chore("sign-ups cut short", _FINISH_S, runtime.organisations.finish_all),
+        )
+        self._chores = Chores(chores, runtime.clock)
         self._listener = LogListener(runtime.settings.database_url, (self._followers.wake, also_wake))
 
     def start(self) -> None:
         """Begin all of it."""
         self._followers.start()
         self._settler.start()
+        self._chores.start()
         self._listener.start()
 
     def stop(self) -> None:
         """End all of it, each with the batch in hand."""
         self._listener.stop()
+        self._chores.stop()
         self._settler.stop()
         self._followers.stop()
