@@ -74,11 +74,12 @@ class Batch:
         try:
             events = self._account_events(account, request)
         except errors.Refusal as refusal:
-            if request.dry_run or not request.on_refuse:
+            if request.dry_run or not _lasts(refusal):
                 raise
             self._check_streams(request.on_refuse)
-            self._companions(request.on_refuse, prepared.key_hash)
-            return refused(refusal, self.now, request.subject_id)
+            verdict = refused(refusal, self.now, request.subject_id)
+            self._companions(request.on_refuse, prepared.key_hash if _kept(request, verdict) else None)
+            return verdict
         self._check_streams(request.on_accept)
         if request.dry_run:
             return self._done(account, request)
@@ -135,7 +136,7 @@ class Batch:
         if hold is not None:
             self._touched_holds[hold.hold_id] = hold
 
-    def _companions(self, companions: Sequence[Companion], key_hash: bytes) -> None:
+    def _companions(self, companions: Sequence[Companion], key_hash: bytes | None) -> None:
         for companion in companions:
             for event in companion.events:
                 before = self._streams[companion.stream_id]
@@ -179,6 +180,11 @@ def _kept(request: Request, verdict: Verdict) -> bool:
     if isinstance(verdict, Refused):
         return request.origin == "caller" and not verdict.transient and verdict.code != errors.InternalError.code
     return True
+
+
+def _lasts(refusal: errors.Refusal) -> bool:
+    """Whether a refusal is a rule's; one that may pass by itself, or a fault of ours, is not to be recorded."""
+    return not refusal.transient and not isinstance(refusal, errors.InternalError)
 
 
 def _account_row(account: Account, *, opened: bool) -> AccountRow:

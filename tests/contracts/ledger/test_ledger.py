@@ -287,6 +287,25 @@ def test_companions_are_appended_with_the_command_or_not_at_all(world: World) ->
     assert len(world.ledger.stream(other)) == 1
 
 
+@pytest.mark.parametrize("origin", ["caller", "system"])
+def test_events_of_a_refusal_name_a_key_only_if_its_verdict_is_kept(world: World, origin: str) -> None:
+    account_id, job_id = open_account(world.ledger), uuid4()
+    command = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=1, reason="x")
+    turned_down = (Companion(job_id, 0, (NewEvent("test.refused.v1", b"{}"),)),)
+    wanted = request(command, "k", origin=origin, on_refuse=turned_down)
+    answers = [world.ledger.submit(wanted) for _ in range(2)]
+    (event,) = world.ledger.stream(job_id)
+    assert (event.key_hash is not None) == answers[1].replayed == (origin == "caller")
+
+
+def test_what_may_pass_by_itself_appends_neither_list(world: World) -> None:
+    account_id, job_id = open_account(world.ledger, credit=1), uuid4()
+    command = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=1, reason="x")
+    event = (Companion(job_id, 0, (NewEvent("test.x.v1", b"{}"),)),)
+    refusal = refused(world.ledger, command, expected_account_version=99, on_accept=event, on_refuse=event)
+    assert refusal.transient and world.ledger.stream(job_id) == []
+
+
 def test_a_claim_on_a_stream_succeeds_once_under_racing_callers(world: World) -> None:
     account_id, receipt_id = open_account(world.ledger), uuid4()
     claim = (Companion(receipt_id, 0, (NewEvent("test.receipt.v1", b"{}"),)),)
