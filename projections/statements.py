@@ -52,3 +52,15 @@ ACCOUNTS = Statement(
     ORDER BY account_id LIMIT %(limit)s
     """,
 )
+USAGE = Statement(
+    "usage-days",
+    """
+    SELECT CAST(recorded_at AT TIME ZONE 'UTC' AS date) AS day, CAST(-sum(amount_ucr) AS bigint) AS spent_ucr,
+           count(*) AS debits
+    FROM statement_lines
+    WHERE organisation_id = %(organisation_id)s AND kind IN ('commit', 'debit')
+      AND recorded_at >= CAST(%(first)s AS date)::timestamp AT TIME ZONE 'UTC'
+      AND recorded_at < (CAST(%(last)s AS date) + 1)::timestamp AT TIME ZONE 'UTC'
+    GROUP BY day ORDER BY day
+    """,
+)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from datetime import UTC, date
 from random import Random
 from uuid import UUID, uuid4
 
@@ -24,6 +25,7 @@ from projections.check import check
 from projections.lines import Line
 from projections.rebuild import Digest, ReadModel, digests, empty
 from projections.statement import StatementFollower, StatementReader
+from projections.usage import UsageReader
 from tests.support.books import balances, book_all
 from tests.support.histories import History, mirrored
 from tests.support.ledger import ManualClock
@@ -273,6 +275,22 @@ def pages(reader: StatementReader, organisation_id: UUID, account_id: UUID) -> G
         page = reader.page(organisation_id, account_id, after, 7)
         yield page.lines
         more, after = page.has_more, page.lines[-1].position if page.lines else after
+
+
+def test_usage_by_day_adds_up_to_what_the_statement_spent_and_is_the_organisation_s_own(
+    driver: Driver, history: History, pool: ConnectionPool
+) -> None:
+    history.play(200)
+    catch_up(driver, MODELS)
+    first, last = date(2026, 1, 1), date(2026, 12, 31)
+    for account_id, organisation_id in history.organisations.items():
+        lines = [line for page in pages(StatementReader(pool), organisation_id, account_id) for line in page]
+        spent = [line for line in lines if line.kind in ("commit", "debit")]
+        days = UsageReader(pool).days(organisation_id, first, last)
+        assert sum(day.spent_ucr for day in days) == -sum(line.amount_ucr for line in spent)
+        assert sum(day.debits for day in days) == len(spent)
+        assert {day.day for day in days} == {line.recorded_at.astimezone(UTC).date() for line in spent}
+    assert UsageReader(pool).days(uuid4(), first, last) == []
 
 
 def test_a_bought_grant_names_its_top_up_in_the_statement_and_a_commit_its_job(

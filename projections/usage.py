@@ -1,0 +1,38 @@
+"""Usage by day, read from statement lines: what an organisation's accounts spent, and by how many debits."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool
+
+from projections import statements as sql
+
+DAYS_MAX = 400
+
+
+class UsageDay(Struct, frozen=True, kw_only=True):
+    """One day (UTC, by recorded time) on which something was spent: micro-credits, and commits and debits."""
+
+    day: date
+    spent_ucr: int
+    debits: int
+
+
+class UsageReader:
+    """Reads usage; every query names the organisation. Goes through its lines of those days."""
+
+    def __init__(self, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+
+    def days(self, organisation_id: UUID, first: date, last: date) -> list[UsageDay]:
+        """Days from first to last, both included, without those on which nothing was spent."""
+        assert first <= last and (last - first).days < DAYS_MAX
+        params = {"organisation_id": organisation_id, "first": first, "last": last}
+        with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(UsageDay))
+            return cursor.execute(sql.USAGE.sql.encode(), params).fetchall()
