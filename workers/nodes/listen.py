@@ -6,7 +6,7 @@ others is dropped here. Nothing is replayed after a cut, and a silent socket mea
 
 import struct
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import msgspec
@@ -47,20 +47,20 @@ class _PreviewMetadata(msgspec.Struct, frozen=True):
 @contextmanager
 def listen(url: str, attempt_id: str, *, quiet_s: float, headers: Mapping[str, str]) -> Generator[Iterator[Live]]:
     """Open the socket, make sure that the node has registered it, and give its events; closes it at the end."""
-    try:
-        socket = _open(url, headers)
-    except _CUT as error:
-        yield iter([Dropped(reason=wire.clip(f"{type(error).__name__}: {error}"))])
-        return
-    try:
-        yield _events(socket, attempt_id, max(quiet_s, QUIET_MIN_S))
-    finally:
-        with suppress(*_CUT):
-            socket.close()
+    with ExitStack() as stack:
+        try:
+            socket = stack.enter_context(_connect(url, headers))
+            socket.send(_FEATURES)
+            socket.recv(timeout=CONNECT_LIMIT_S)
+        except _CUT as error:
+            events: Iterator[Live] = iter([Dropped(reason=wire.clip(f"{type(error).__name__}: {error}"))])
+        else:
+            events = _events(socket, attempt_id, max(quiet_s, QUIET_MIN_S))
+        yield events
 
 
-def _open(url: str, headers: Mapping[str, str]) -> ClientConnection:
-    socket = connect(
+def _connect(url: str, headers: Mapping[str, str]) -> AbstractContextManager[ClientConnection]:
+    return connect(
         url,
         additional_headers=dict(headers),
         open_timeout=CONNECT_LIMIT_S,
@@ -69,13 +69,6 @@ def _open(url: str, headers: Mapping[str, str]) -> ClientConnection:
         max_size=FRAME_BYTES_MAX,
         proxy=None,
     )
-    try:
-        socket.send(_FEATURES)
-        socket.recv(timeout=CONNECT_LIMIT_S)
-    except BaseException:
-        socket.close()
-        raise
-    return socket
 
 
 def _events(socket: ClientConnection, attempt_id: str, quiet_s: float) -> Iterator[Live]:
