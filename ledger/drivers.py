@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from threading import Event, Thread
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
@@ -52,11 +54,12 @@ class Driver:
                 connection.rollback()
 
     def _run(self, core: Core[T], connection: Connection) -> T:
+        hints: list[Callable[[], None]] = []
         try:
             effect = next(core)
             while True:
                 try:
-                    told = self._answer(effect, connection)
+                    told = self._answer(effect, connection, hints)
                 except (psycopg.Error, LedgerError) as error:
                     effect = core.throw(error)
                 else:
@@ -64,7 +67,7 @@ class Driver:
         except StopIteration as end:
             return end.value
 
-    def _answer(self, effect: Effect, connection: Connection) -> Any:
+    def _answer(self, effect: Effect, connection: Connection, hints: list[Callable[[], None]]) -> Any:
         match effect:
             case Run(statement, params):
                 cursor = connection.cursor(row_factory=dict_row).execute(statement.sql.encode(), params)
@@ -74,7 +77,8 @@ class Driver:
                     connection.cursor().executemany(statement.sql.encode(), rows)
                 return None
             case Commit():
-                return connection.commit()
+                connection.commit()
+                return _send(hints)
             case Submit(request):
                 assert self._ledger is not None, "this driver has no ledger"
                 return self._ledger.submit(request)
@@ -82,7 +86,19 @@ class Driver:
                 assert self._sleep is not None, "this driver cannot sleep"
                 return self._sleep(seconds)
             case Wake(topic, payload):
-                return self._wake(topic, payload)
+                context = copy_context()  # of whoever asked, so that a trace goes on
+                hints.append(lambda: context.run(self._wake, topic, payload))
+                return None if _in_transaction(connection) else _send(hints)
+
+
+def _in_transaction(connection: Connection) -> bool:
+    return connection.info.transaction_status is not TransactionStatus.IDLE
+
+
+def _send(hints: list[Callable[[], None]]) -> None:
+    """Pass hints on once what they are about can be seen; an earlier one would find nothing."""
+    while hints:
+        hints.pop(0)()
 
 
 class FollowerThread:

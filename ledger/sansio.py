@@ -61,7 +61,7 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """A hint to whoever listens to a topic; may be lost. Answered by None."""
+    """A hint to whoever listens to a topic, sent after the commit; may be lost. Answered by None."""
 
     topic: str
     payload: str = ""

@@ -13,7 +13,7 @@ from psycopg_pool import ConnectionPool
 from ledger.domain.codec import RecordedEvent
 from ledger.drivers import Driver, FollowerThread, advance, catch_up
 from ledger.follower import Fold, FoldError
-from ledger.sansio import Run, RunMany, Statement
+from ledger.sansio import Core, Run, RunMany, Statement, Wake
 from ledger.store.postgres import PostgresLedger
 from tests.support.ledger import hold, open_account
 from tests.support.servers import Database
@@ -94,3 +94,31 @@ def test_a_thread_follows_on_wake_up_and_without(
         time.sleep(0.05)
     thread.stop()
     assert positions(database) == [1, 2]
+
+
+class Crier(Notebook):
+    """Says that there is something new before it is committed, as folds must."""
+
+    def fold(self, events: Sequence[RecordedEvent]) -> Fold:
+        yield from super().fold(events)
+        yield Wake("new", str(len(events)))
+
+
+def test_a_hint_goes_out_once_what_it_is_about_can_be_seen(
+    database: Database, driver: Driver, pool: ConnectionPool, postgres_ledger: PostgresLedger
+) -> None:
+    open_account(postgres_ledger, credit=1)
+    seen: list[tuple[str, str, list[int]]] = []
+    crying = Driver(pool, wake=lambda topic, payload: seen.append((topic, payload, positions(database))))
+    catch_up(crying, [Crier()])
+    assert seen == [("new", "2", [1, 2])]
+    with pytest.raises(FoldError):
+        crying.drive(_cut_off())
+    assert [hint[1] for hint in seen] == ["2", "nothing"], "what is rolled back is no news"
+
+
+def _cut_off() -> Core[None]:
+    yield Wake("new", "nothing")
+    yield Run(COUNT, {})
+    yield Wake("new", "never")
+    raise FoldError(1, "cut off")
