@@ -63,14 +63,14 @@ def empty_database(postgres_server: EmbeddedPostgres) -> Generator[Database]:
 
 
 @pytest.fixture
-def pool(database: Database) -> Generator[ConnectionPool]:
+def pool(database: Database) -> Generator[ConnectionPool[Any]]:
     """Connections of the serving role."""
     with ConnectionPool(database.serving_url, min_size=1, max_size=8, open=True) as found:
         yield found
 
 
 @pytest.fixture
-def postgres_ledger(database: Database, pool: ConnectionPool) -> Generator[PostgresLedger]:
+def postgres_ledger(database: Database, pool: ConnectionPool[Any]) -> Generator[PostgresLedger]:
     """The ledger on a database of the test's own, with its writer's thread."""
     ledger = PostgresLedger(database.serving_url, pool, clock=SystemClock(), secret=SECRET.encode(), sleep=time.sleep)
     yield ledger
