@@ -149,6 +149,7 @@ def advance(driver: Driver, follower: Follower) -> int:
         return driver.drive(follow_once(follower))
     except FoldError as error:
         _log.critical("follower %s is parked at event %d: %s", follower.name, error.position, error.reason)
+        driver.drive(follow_once(follower, before=error.position))
         driver.drive(park(follower, error))
         return 0
 

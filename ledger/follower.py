@@ -71,14 +71,14 @@ def register(follower: Follower) -> Core[None]:
     yield Commit()
 
 
-def follow_once(follower: Follower, limit: int = FOLLOWER_BATCH_MAX) -> Core[int]:
-    """Fold one batch; the number of events folded (0: nothing new, or somebody else has it)."""
+def follow_once(follower: Follower, limit: int = FOLLOWER_BATCH_MAX, *, before: int | None = None) -> Core[int]:
+    """Fold one batch, events ``before`` a position only; how many (0: nothing new, or somebody else has it)."""
     claimed: list[Row] = yield Run(CLAIM, {"name": follower.name})
     if not claimed:
         yield Commit()
         return 0
     rows: list[Row] = yield Run(READ, {"after": claimed[0]["position"], "limit": limit})
-    events = [RecordedEvent(**row) for row in rows]
+    events = [RecordedEvent(**row) for row in rows if before is None or row["position"] < before]
     if events:
         yield from follower.fold(events)
         yield Run(MOVE, {"name": follower.name, "position": events[-1].position})

@@ -74,7 +74,7 @@ def test_a_poisoned_event_parks_its_follower_and_nobody_else(
     catch_up(driver, [Notebook(poison=2)])
     with psycopg.connect(database.owner_url) as connection:
         name, position, reason = connection.execute("SELECT name, position, parked_reason FROM followers").fetchall()[0]
-    assert (name, position) == ("notebook", 0) and "event 2: cannot be read" in reason
+    assert (name, position) == ("notebook", 1) and "event 2: cannot be read" in reason
     assert advance(driver, Notebook()) == 0, "parked until somebody looks"
     with psycopg.connect(database.owner_url) as connection:
         connection.execute("UPDATE followers SET parked_reason = NULL")
