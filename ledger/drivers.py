@@ -126,21 +126,24 @@ class FollowerThread:
         self._thread.join(timeout=10.0)
 
     def _work(self) -> None:
-        registered = False
+        registered: set[str] = set()
         while not self._stopping.is_set():
-            try:
-                if not registered:
-                    for follower in self._followers:
-                        self._driver.drive(register(follower))
-                    registered = True
-                busy = sum(advance(self._driver, follower) for follower in self._followers)
-            except psycopg.Error:
-                _log.exception("followers wait for the database")
-                self._stopping.wait(_RETRY_S)
-                continue
+            busy = sum(self._advance(follower, registered) for follower in self._followers)
             if not busy:
                 self._woken.wait(_POLL_S)
                 self._woken.clear()
+
+    def _advance(self, follower: Follower, registered: set[str]) -> int:
+        """One batch of one follower; what hinders it does not hinder the others, and is tried again."""
+        try:
+            if follower.name not in registered:
+                self._driver.drive(register(follower))
+                registered.add(follower.name)
+            return advance(self._driver, follower)
+        except Exception:
+            _log.exception("follower %s cannot go on; trying again", follower.name)
+            self._stopping.wait(_RETRY_S)
+            return 0
 
 
 def advance(driver: Driver, follower: Follower) -> int:

@@ -82,6 +82,29 @@ def test_a_poisoned_event_parks_its_follower_and_nobody_else(
     assert positions(database) == [1, 2]
 
 
+class Broken(Notebook):
+    """A follower with a fault of ours."""
+
+    name = "broken"
+
+    def fold(self, events: Sequence[RecordedEvent], /) -> Fold:
+        yield Run(COUNT, {})
+        raise ZeroDivisionError(len(events))
+
+
+def test_a_follower_with_a_fault_hinders_no_other(
+    database: Database, driver: Driver, postgres_ledger: PostgresLedger
+) -> None:
+    thread = FollowerThread(driver, [Broken(), Notebook()])
+    thread.start()
+    open_account(postgres_ledger, credit=1)
+    deadline = time.monotonic() + 10
+    while positions(database) != [1, 2] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    thread.stop()
+    assert positions(database) == [1, 2]
+
+
 def test_a_thread_follows_on_wake_up_and_without(
     database: Database, driver: Driver, postgres_ledger: PostgresLedger
 ) -> None:
