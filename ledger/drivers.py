@@ -140,7 +140,7 @@ class FollowerThread:
                 self._driver.drive(register(follower))
                 registered.add(follower.name)
             return advance(self._driver, follower)
-        except Exception:
+        except Exception:  # noqa: BLE001  told loudly, tried again, and the lag is measured
             _log.exception("follower %s cannot go on; trying again", follower.name)
             self._stopping.wait(_RETRY_S)
             return 0

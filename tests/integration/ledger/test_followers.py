@@ -30,7 +30,7 @@ class Notebook:
     def __init__(self, poison: int | None = None) -> None:
         self.poison = poison
 
-    def fold(self, events: Sequence[RecordedEvent]) -> Fold:
+    def fold(self, events: Sequence[RecordedEvent], /) -> Fold:
         for event in events:
             if event.position == self.poison:
                 raise FoldError(event.position, "cannot be read")
@@ -122,7 +122,7 @@ def test_a_thread_follows_on_wake_up_and_without(
 class Crier(Notebook):
     """Says that there is something new before it is committed, as folds must."""
 
-    def fold(self, events: Sequence[RecordedEvent]) -> Fold:
+    def fold(self, events: Sequence[RecordedEvent], /) -> Fold:
         yield from super().fold(events)
         yield Wake("new", str(len(events)))
 
