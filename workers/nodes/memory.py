@@ -242,22 +242,22 @@ class MemoryNode:
         yield self._events(attempt_id, max(quiet_s, QUIET_MIN_S))
 
     def _events(self, attempt_id: UUID, quiet_s: float) -> Iterator[Live]:
-        told = 0
+        told, heard_s = 0, self._clock.monotonic_s()
         while not self._dead:
             state = self.look_up(attempt_id)
             job = self._jobs.get(attempt_id)
             done = self._steps_done(job) if job else 0
             if done > told and job:
-                told = done
+                told, heard_s = done, self._clock.monotonic_s()
                 yield Progress(node_id="sampler", value=done, maximum=job.steps, nodes_done=0)
                 yield Preview(mime="image/png", content=_paint(job.graph, done))
             elif isinstance(state, Completed | Failed | Cancelled):
                 yield Ended()
                 return
             else:
-                before_s = self._clock.monotonic_s()
-                self._wait(min(quiet_s, self._step_s))
-                if self._clock.monotonic_s() - before_s >= quiet_s:
+                self._wait(min(quiet_s, max(self._step_s, QUIET_MIN_S)))
+                if self._clock.monotonic_s() - heard_s >= quiet_s:
+                    heard_s = self._clock.monotonic_s()
                     yield Quiet()
         yield Dropped(reason="ConnectionClosedError")
 
