@@ -87,7 +87,7 @@ class TopUpsService:
         if len(raw) > NOTIFICATION_BYTES_MAX:
             raise NotificationRefused(reason="too-large")
         hint = rail.hint(headers, raw)
-        if not 0 < len(hint.ref) <= TEXT_CHARS_MAX or not 0 < len(hint.external_id) <= TEXT_CHARS_MAX:
+        if not _is_name(hint.ref) or not _is_name(hint.external_id):
             raise NotificationRefused(reason="unreadable")
         return self._driver.drive(_store(rail_name, hint, raw))
 
@@ -96,6 +96,10 @@ class TopUpsService:
         if rail is None:
             raise RailUnknown(rail=name)
         return rail
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= TEXT_CHARS_MAX and text.isprintable()
 
 
 def _read(organisation_id: UUID, topup_id: UUID) -> PaymentCore[TopUpView]:

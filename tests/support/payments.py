@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 from ledger.domain import commands
 from ledger.domain.codec import RecordedEvent
-from ledger.errors import LedgerError
-from ledger.ports import Ledger
-from ledger.sansio import Commit, Core, Run, RunMany, Sleep, Submit, Wake
+from ledger.domain.verdicts import Answer
+from ledger.limits import SUBMIT_TIMEOUT_S
+from ledger.ports import Ledger, Request
+from ledger.sansio import Commit, Core, Run, RunMany, Sleep, Wake
 from ledger.store.memory import MemoryLedger
 from payments.domain import events
 from payments.domain.policy import Policy, Terms, Valuer, fixed_value
@@ -23,6 +24,7 @@ from payments.drivers import PaymentDriver
 from payments.inbox import work_inbox
 from payments.memory import MemoryStore
 from payments.opening import OpenTopUp
+from payments.rail import Cursor, Instruction, Observation, OpenCharge
 from payments.sandbox.courier import DirectCourier, FaultyCourier
 from payments.sandbox.desk import SandboxDesk
 from payments.sandbox.rail import SandboxRail
@@ -32,6 +34,7 @@ from payments.views import TopUpView
 from tests.support.ledger import ManualClock, done
 
 T = TypeVar("T")
+R = TypeVar("R")
 CREDIT = 1_000_000
 TEN = AmountProduct(1_000)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,8 +72,8 @@ class Crash(BaseException):
 class MemoryTables:
     """The named statements of payments over dictionaries, with rollback of what was not committed."""
 
-    def __init__(self, ledger: MemoryLedger, clock: ManualClock) -> None:
-        self._ledger = ledger
+    def __init__(self, clock: ManualClock) -> None:
+        self.ledger: Ledger
         self._clock = clock
         self._rows: dict[str, dict[Any, dict[str, Any]]] = {"inbox": {}, "cursors": {}, "slots": {}}
         self._before: dict[str, dict[Any, dict[str, Any]]] | None = None
@@ -164,22 +167,21 @@ class MemoryTables:
         now = self._clock.now()
         return [
             {"rail": c.rail, "ref": c.ref, "window_closed": c.instruction.expires_at <= now}
-            for topup in topups_of(self._ledger)
+            for topup in topups_of(self.ledger)
             for c in topup.charges
             if not topup.satisfied or topup.pending
         ]
 
     def _unopened_topups(self, _params: Mapping[str, Any]) -> list[dict[str, Any]]:
         now = self._clock.now()
-        found = [t for t in topups_of(self._ledger) if not t.charges and t.quote.expires_at > now]
+        found = [t for t in topups_of(self.ledger) if not t.charges and t.quote.expires_at > now]
         return [{"topup_id": topup.topup_id} for topup in found]
 
 
 class MemoryDriver:
     """Runs cores on one thread; ``crash_at`` effects later the process ends, before or after the effect took place."""
 
-    def __init__(self, ledger: MemoryLedger, tables: MemoryTables) -> None:
-        self._ledger = ledger
+    def __init__(self, tables: MemoryTables) -> None:
         self._tables = tables
         self.crash_at: int | None = None
         self.crash_after = False
@@ -188,26 +190,22 @@ class MemoryDriver:
     def drive(self, core: Core[T]) -> T:
         """See ``ledger.drivers.Driver``."""
         try:
-            effect = next(core)
+            told = None
             while True:
-                try:
-                    told = self._step(effect)
-                except LedgerError as error:
-                    effect = core.throw(error)
-                else:
-                    effect = core.send(told)
+                effect = core.send(told)
+                told = self.counted(lambda effect=effect: self._answer(effect))
         except StopIteration as end:
             return end.value
         finally:
             self._tables.rollback()
-            core.close()
 
-    def _step(self, effect: Any) -> Any:
+    def counted(self, effect: Callable[[], R]) -> R:
+        """Let an effect take place, unless the process ends before it."""
         self.effects += 1
         doomed = self.crash_at is not None and self.effects > self.crash_at
         if doomed and not self.crash_after:
             raise Crash
-        told = self._answer(effect)
+        told = effect()
         if doomed:
             raise Crash
         return told
@@ -221,11 +219,43 @@ class MemoryDriver:
                     self._tables.run(statement.name, row)
             case Commit():
                 self._tables.commit()
-            case Submit(request):
-                return self._ledger.submit(request)
             case Wake() | Sleep():
                 pass
+            case _:
+                raise AssertionError(effect)
         return None
+
+
+class MortalLedger(MemoryLedger):
+    """A ledger that outlives the process which asks it."""
+
+    def __init__(self, clock: ManualClock, driver: MemoryDriver) -> None:
+        super().__init__(clock)
+        self._driver = driver
+
+    def submit(self, request: Request, *, timeout_s: float = SUBMIT_TIMEOUT_S) -> Answer:
+        """See ``LedgerWriter``."""
+        return self._driver.counted(lambda: super(MortalLedger, self).submit(request, timeout_s=timeout_s))
+
+
+class MortalRail(SandboxRail):
+    """A source that outlives the process which asks it."""
+
+    def __init__(self, store: MemoryStore, clock: ManualClock, driver: MemoryDriver) -> None:
+        super().__init__(store, clock, secret=SECRET, public_url=PUBLIC_URL)
+        self._driver = driver
+
+    def open(self, cmd: OpenCharge) -> Instruction:
+        """See ``Rail``."""
+        return self._driver.counted(lambda: super(MortalRail, self).open(cmd))
+
+    def lookup(self, ref: str) -> list[Observation]:
+        """See ``Rail``."""
+        return self._driver.counted(lambda: super(MortalRail, self).lookup(ref))
+
+    def changes(self, cursor: Cursor) -> tuple[list[Observation], Cursor]:
+        """See ``Rail``."""
+        return self._driver.counted(lambda: super(MortalRail, self).changes(cursor))
 
 
 class World:
@@ -235,11 +265,11 @@ class World:
         self.clock = ManualClock()
         self.ids = CountingIds()
         self.terms = terms(policy, value, **book)
-        self.ledger = MemoryLedger(self.clock)
-        self.tables = MemoryTables(self.ledger, self.clock)
+        self.tables = MemoryTables(self.clock)
+        self.inner = MemoryDriver(self.tables)
+        self.ledger = self.tables.ledger = MortalLedger(self.clock, self.inner)
         self.store = MemoryStore()
-        self.rail = SandboxRail(self.store, self.clock, secret=SECRET, public_url=PUBLIC_URL)
-        self.inner = MemoryDriver(self.ledger, self.tables)
+        self.rail = MortalRail(self.store, self.clock, self.inner)
         self.driver = PaymentDriver(self.inner, self.ledger, {self.rail.name: self.rail})
         self.service = TopUpsService(self.driver, self.terms.prices, self.clock, self.ids)
         self.courier = FaultyCourier(DirectCourier(self.service.receive))

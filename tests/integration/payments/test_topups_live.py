@@ -296,6 +296,19 @@ def test_a_settler_killed_at_work_neither_loses_nor_doubles_a_payment(
     assert outcome == ("nothing-to-do" if appended else "appended")
 
 
+def test_one_connection_is_enough_for_many_callers(database: Database, postgres_ledger: PostgresLedger) -> None:
+    with ConnectionPool(database.serving_url, min_size=1, max_size=1, timeout=30) as single:
+        postgres_ledger._pool = single
+        world = LiveWorld(single, postgres_ledger)
+        owners = [world.account() for _ in range(6)]
+        with ThreadPoolExecutor(6) as threads:
+            topups = list(threads.map(world.opens, owners))
+            list(threads.map(world.desk.pay, map(ref_of, topups)))
+            world.courier.deliver()
+            list(threads.map(lambda _: world.settler.work(), range(6)))
+        assert [world.credits(owner[1]) for owner in owners] == [1_000] * 6
+
+
 def test_a_claimed_notification_is_nobody_elses_until_its_lease_ends(world: LiveWorld) -> None:
     topup = world.opens(world.account())
     world.desk.pay(ref_of(topup))

@@ -17,9 +17,10 @@ from payments.errors import (
     TopUpUnknown,
 )
 from payments.limits import NOTIFICATION_BYTES_MAX
-from payments.rail import Instruction, OpenCharge
+from payments.rail import Hint, Instruction, OpenCharge
+from payments.sandbox import signing
 from payments.sweep import sweep_unopened
-from tests.support.payments import CREDIT, Story, payment_events, ref_of
+from tests.support.payments import CREDIT, SECRET, Story, payment_events, ref_of
 
 
 @pytest.fixture
@@ -84,6 +85,18 @@ def test_a_forged_notification_is_refused_and_not_stored(story: Story) -> None:
         story.world.service.receive("sandbox", true.headers, b" " * (NOTIFICATION_BYTES_MAX + 1))
     assert refusal.value.facts == {"reason": "too-large"}
     assert story.world.tables.inbox == []
+
+
+@pytest.mark.parametrize("ref", ["", "a\0b", "a\nb", "x" * 513])
+def test_a_signed_notification_that_names_nothing_storable_is_refused(story: Story, ref: str) -> None:
+    sent = signing.write(Hint(external_id="e", ref=ref), SECRET, story.world.clock.now())
+    with pytest.raises(NotificationRefused, match="unreadable"):
+        story.world.service.receive("sandbox", sent.headers, sent.raw)
+
+
+def test_a_notification_of_a_rail_that_is_off_is_refused(story: Story) -> None:
+    with pytest.raises(RailUnknown):
+        story.world.service.receive("gold", {}, b"{}")
 
 
 def test_a_charge_that_could_not_be_opened_is_opened_by_the_same_key_or_by_the_sweep(
