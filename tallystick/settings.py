@@ -88,7 +88,7 @@ class Settings:
         "TALLYSTICK_METRICS_PORT",
         readers.integer(0, 65535),
         None,
-        "port of the Prometheus endpoint of processes without HTTP",
+        "port of the Prometheus endpoint, one a process; 0 takes a free one; unset: none",
     )
     live: bool = setting(
         "TALLYSTICK_LIVE", readers.flag, default=False, meaning="keys are tally_live_, not tally_test_"
@@ -138,6 +138,9 @@ class Settings:
 
     otlp_endpoint: str | None = setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT", readers.web_address, None, "collector of traces and metrics"
+    )
+    trace_percent: int = setting(
+        "TALLYSTICK_TRACE_PERCENT", readers.integer(0, 100), 100, "share of the requests that a collector gets to see"
     )
     log_level: str = setting(
         "TALLYSTICK_LOG_LEVEL",

@@ -1,0 +1,67 @@
+"""What one process uses to be seen: begun once from the settings, handed to the wiring, closed at the end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+
+from opentelemetry.metrics import CallbackOptions, NoOpMeterProvider, Observation
+from opentelemetry.trace import NoOpTracerProvider
+
+from tallystick import __version__
+from tallystick.settings import Settings
+from tallystick.telemetry.instruments import Instruments
+from tallystick.telemetry.providers import Providers, providers_for
+
+Reading = tuple[float, Mapping[str, str]]
+"""A value with its labels."""
+
+
+class Telemetry:
+    """Tracer, instruments and gauges of one process. ``tracing`` and ``measuring`` say whether anybody looks."""
+
+    def __init__(self, providers: Providers | None = None) -> None:
+        found = providers or Providers()
+        self.tracing = not isinstance(found.tracers, NoOpTracerProvider)
+        self.measuring = not isinstance(found.meters, NoOpMeterProvider)
+        self.tracer = found.tracers.get_tracer("tallystick", __version__)
+        self.metrics_url = found.metrics_url
+        self._meter = found.meters.get_meter("tallystick", __version__)
+        self.instruments = Instruments(self._meter)
+        self._closers = found.closers
+
+    @property
+    def on(self) -> bool:
+        """Whether anybody looks at all; if not, nothing needs to be wrapped."""
+        return self.tracing or self.measuring
+
+    def gauge(self, name: str, unit: str, meaning: str, read: Callable[[], Sequence[Reading]]) -> None:
+        """Have a value read whenever somebody asks for the metrics; ``read`` must not raise and not wait long."""
+
+        def observe(_options: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(value, labels) for value, labels in read()]
+
+        self._meter.create_observable_gauge(name, [observe], unit, meaning)
+
+    def close(self) -> None:
+        """Send what is left and stop; waits a few seconds at most for a collector that does not answer."""
+        for close in self._closers:
+            close()
+
+
+OFF = Telemetry()
+"""Nobody looks."""
+
+
+@contextlib.contextmanager
+def telemetry(settings: Settings, component: str) -> Generator[Telemetry]:
+    """Telemetry of a process, closed with the block.
+
+    :param component: ``api``, ``worker`` or ``followers``, as traces name it.
+    :raises tallystick.errors.ServiceError: the metrics port cannot be had.
+    """
+    found = Telemetry(providers_for(settings, component))
+    try:
+        yield found
+    finally:
+        found.close()
