@@ -109,7 +109,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
             name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in answer.headers.items()
         }
     if answer.kind is not None:
-        described["content"] = {answer.media_type: {"schema": _schema(answer.kind)}}
+        described["content"] = {kind: {"schema": _schema(answer.kind)} for kind in (answer.media_type, *answer.also)}
     return described
 
 

@@ -22,12 +22,16 @@ class Parameter(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """An answer that is no problem. ``headers`` are name and meaning; ``kind`` None has no body."""
+    """An answer that is no problem. ``headers`` are name and meaning; ``kind`` None has no body.
+
+    ``also`` are further media types that it may come in.
+    """
 
     status: int
     description: str
     kind: Any = None
     media_type: str = "application/json"
+    also: tuple[str, ...] = ()
     headers: dict[str, str] = {}
 
 
@@ -78,7 +82,7 @@ def paging(most: int, default: int) -> tuple[Parameter, ...]:
             name="after",
             where="query",
             description="`next_cursor` of the page before.",
-            schema={"type": "string"},
+            schema={"type": "string", "pattern": "^[A-Za-z0-9_-]{27}$"},
         ),
     )
 

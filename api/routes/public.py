@@ -43,7 +43,9 @@ _PROBLEM = Operation(
     summary="What a problem means",
     tag="Service",
     scope=None,
-    answers=(Answer(status=200, description="A page about it.", kind=str, media_type="text/html"),),
+    answers=(
+        Answer(status=200, description="A page about it.", kind=str, media_type="text/html", also=("text/plain",)),
+    ),
     parameters=(
         Parameter(
             name="code",
@@ -60,7 +62,15 @@ _OUTPUT = Operation(
     summary="A picture behind a signed link",
     tag="Jobs",
     scope=None,
-    answers=(Answer(status=200, description="The picture.", kind=bytes, media_type="image/png"),),
+    answers=(
+        Answer(
+            status=200,
+            description="The picture.",
+            kind=bytes,
+            media_type="image/png",
+            also=("image/jpeg", "image/webp"),
+        ),
+    ),
     parameters=(
         Parameter(name="key", where="path", description="The picture.", schema={"type": "string"}, required=True),
         Parameter(name="until", where="query", description="End of the link.", schema={"type": "integer"}),

@@ -9,24 +9,33 @@ from msgspec import Meta, Struct
 
 from customers.domain.keys import ApiKey
 from customers.domain.keytext import prefix_of
-from customers.limits import OVERLAP_DEFAULT_S
+from customers.domain.scopes import MEANINGS
+from customers.limits import (
+    KEY_LIFETIME_MAX_S,
+    KEY_LIFETIME_MIN_S,
+    NAME_CHARS_MAX,
+    OVERLAP_DEFAULT_S,
+    OVERLAP_MAX_S,
+)
 from ledger.ids import render
 
+Scope = Annotated[str, Meta(extra_json_schema={"enum": list(MEANINGS)})]
+Lifetime = Annotated[int, Meta(ge=KEY_LIFETIME_MIN_S, le=KEY_LIFETIME_MAX_S)]
 Secret = Annotated[str, Meta(description="The key itself. Keep it: nobody can show it again.")]
 
 
 class KeyIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key to make. It cannot have more scopes than the key that asks."""
 
-    name: Annotated[str, Meta(description="What it is for.", examples=["web shop"])]
-    scopes: Annotated[list[str], Meta(description="What it may do.", examples=[["jobs:read", "jobs:write"]])]
-    expires_in_s: Annotated[int | None, Meta(description="Seconds until it ends; left out: never.")] = None
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="What it is for.")]
+    scopes: Annotated[list[Scope], Meta(min_length=1, description="What it may do.")]
+    expires_in_s: Annotated[Lifetime | None, Meta(description="Seconds until it ends; left out: never.")] = None
 
 
 class RotateIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the old key stays good beside the new one."""
 
-    overlap_s: Annotated[int, Meta(description="Seconds.", examples=[3600])] = OVERLAP_DEFAULT_S
+    overlap_s: Annotated[int, Meta(ge=0, le=OVERLAP_MAX_S, description="Seconds.")] = OVERLAP_DEFAULT_S
 
 
 class KeyOut(Struct, frozen=True, kw_only=True):
