@@ -132,7 +132,8 @@ class Run:
     def _run_node(self, signature: str, *, strike: bool) -> None:
         cache, node_id = self.worker.cache, self.node_id
         if signature in cache:
-            self._report(cache[signature][1])
+            self.values[node_id], report = cache[signature]
+            self._report(report)
             self._progress(1, 1, "finished")
             return
         self._progress(0.0, 1.0, "running")
@@ -262,9 +263,7 @@ class Run:
 
     def _preview(self, picture: Image.Image, kind: str) -> None:
         buffer = io.BytesIO()
-        small = picture.convert("RGB")
-        small.thumbnail((512, 512))
-        small.save(buffer, kind)
+        picture.save(buffer, kind)
         metadata = {**self._names(), "image_type": f"image/{kind.lower()}"}
         self.worker.hub.show(buffer.getvalue(), metadata, self.worker.client_id)
 

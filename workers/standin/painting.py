@@ -56,9 +56,11 @@ def _sample(run: Any, inputs: Inputs) -> Outputs:
     latent: Latent = inputs["latent_image"]
     text = f"{inputs['positive']} - {inputs['negative']}" if inputs["negative"] else inputs["positive"]
     painted = [paint(text, inputs["seed"] + index, latent.size) for index in range(latent.count)]
+    draft = painted[0].copy()
+    draft.thumbnail((256, 256))
     for step in range(1, inputs["steps"] + 1):
-        hidden = (inputs["steps"] - step) * max(latent.size) // (8 * inputs["steps"])
-        run.step(step, inputs["steps"], painted[0].filter(ImageFilter.BoxBlur(hidden)))
+        hidden = (inputs["steps"] - step) * max(draft.size) // (8 * inputs["steps"])
+        run.step(step, inputs["steps"], draft.filter(ImageFilter.BoxBlur(hidden)))
     if latent.base is not None:
         mask = _fit(latent.masks[0], latent.size) if latent.masks else Image.new("L", latent.size, 255)
         for index, under in enumerate(_fit(image.convert("RGB"), latent.size) for image in latent.base):
