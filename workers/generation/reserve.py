@@ -28,7 +28,7 @@ _LEASE_SLACK = timedelta(seconds=1)
 
 
 class Held(Struct, frozen=True, kw_only=True):
-    """The job may run until ``lease_until``. ``hold_id`` is None where the price is 0 and nothing is pinned.
+    """The job may run until ``lease_until``, which may have passed. ``hold_id`` is None where nothing is pinned.
 
     ``answer`` is the ledger's, where it was asked.
     """
@@ -121,9 +121,9 @@ def ensure_hold(want: Reservation) -> Asking[Reserved]:
     now: datetime = yield from asked(Now())
     if want.hold_id is not None:
         found: HoldView | None = yield from asked(HoldOf(want.hold_id))
-        if found is not None and found.state == "open" and found.lease_until > now:
+        if found is not None and found.state == "open":
             return (yield from _kept(want, found, now))
-    if want.price_ucr == 0 and want.after_version > 0:
+    if want.after_version > 0 and (want.price_ucr == 0 or want.deadline_at <= now):
         return Held(hold_id=None, lease_until=want.deadline_at)
     answer: Answer = yield Submit(_request(want, lease_s=_seconds(want.deadline_at - now)))
     if isinstance(answer.verdict, Done):
@@ -133,7 +133,10 @@ def ensure_hold(want: Reservation) -> Asking[Reserved]:
 
 
 def _kept(want: Reservation, found: HoldView, now: datetime) -> Asking[Reserved]:
-    """A live hold; its lease moves only where the job's deadline has moved behind it."""
+    """An open hold; its lease moves only where the job's deadline has moved behind it.
+
+    One whose lease has ended is still held until an event says otherwise, so that no second one is taken beside it.
+    """
     if found.lease_until >= want.deadline_at - _LEASE_SLACK:
         return Held(hold_id=found.hold_id, lease_until=found.lease_until)
     lease_s = _seconds(want.deadline_at - now)

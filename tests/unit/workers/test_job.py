@@ -101,7 +101,7 @@ SAMPLES: tuple[events.JobEvent, ...] = (
 FROZEN = (Path(__file__).parents[2] / "data" / "workers" / "job-events.jsonl").read_text().splitlines()
 
 
-@pytest.mark.parametrize(("event", "line"), zip(SAMPLES, FROZEN, strict=True))
+@pytest.mark.parametrize(("event", "line"), list(zip(SAMPLES, FROZEN, strict=True)))
 def test_a_frozen_sample_of_every_tag_is_read_and_written_as_it_was(event: events.JobEvent, line: str) -> None:
     assert events.job_event(line.encode()) == event
     written: Any = msgspec.json.decode(encode_event(event).state)
