@@ -14,7 +14,7 @@ from payments.domain import events
 from payments.domain.keys import grant_of
 from payments.domain.policy import Assessment, Credit, Ignored, Parked
 from payments.domain.receipt import Receipt
-from payments.domain.topup import TopUp
+from payments.domain.topup import Part, TopUp
 from payments.rail import Observation
 
 
@@ -119,6 +119,42 @@ def restored(now: Situation, value_micro: int) -> tuple[Companion, ...]:
         event = events.TopUpRestored(topup_id=topup.topup_id, receipt_id=before.receipt_id, generation=now.generation)
         companions.append(Companion(topup.topup_id, topup.version, (encode_event(event),)))
     return tuple(companions)
+
+
+def applied(topup: TopUp, part: Part, credit: Credit, grant_id: UUID) -> events.ReceiptApplied:
+    """Money that waited for the rest of its quote, as the books see it."""
+    return events.ReceiptApplied(
+        receipt_id=part.receipt_id,
+        generation=part.generation,
+        part=1,
+        rail=part.rail,
+        source="unapplied",
+        currency=topup.quote.currency,
+        net_micro=credit.net_micro,
+        tax_micro=credit.tax_micro,
+        topup_id=topup.topup_id,
+        organisation_id=topup.organisation_id,
+        account_id=topup.account_id,
+        grant_id=grant_id,
+        credits_ucr=credit.credits_ucr,
+    )
+
+
+def part_credited(topup: TopUp, part: Part, grant_id: UUID) -> events.TopUpCredited:
+    """The same, as the customer sees it."""
+    return events.TopUpCredited(
+        topup_id=topup.topup_id,
+        receipt_id=part.receipt_id,
+        generation=part.generation,
+        part=1,
+        rail=part.rail,
+        ref=part.ref,
+        case=part.case,
+        grant_id=grant_id,
+        credits_ucr=part.due_credits_ucr,
+        gross_micro=part.gross_micro,
+        satisfies=False,
+    )
 
 
 def taken_back(now: Situation) -> tuple[Companion, ...]:

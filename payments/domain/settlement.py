@@ -63,34 +63,8 @@ def apply_part(topup: TopUp, part: Part, receipt: Receipt) -> Request:
         list_value_micro=part.due_list_value_micro,
         satisfies=False,
     )
-    applied = events.ReceiptApplied(
-        receipt_id=part.receipt_id,
-        generation=part.generation,
-        part=1,
-        rail=part.rail,
-        source="unapplied",
-        currency=topup.quote.currency,
-        net_micro=credit.net_micro,
-        tax_micro=credit.tax_micro,
-        topup_id=topup.topup_id,
-        organisation_id=topup.organisation_id,
-        account_id=topup.account_id,
-        grant_id=grant_id,
-        credits_ucr=credit.credits_ucr,
-    )
-    credited = events.TopUpCredited(
-        topup_id=topup.topup_id,
-        receipt_id=part.receipt_id,
-        generation=part.generation,
-        part=1,
-        rail=part.rail,
-        ref=part.ref,
-        case=part.case,
-        grant_id=grant_id,
-        credits_ucr=credit.credits_ucr,
-        gross_micro=credit.gross_micro,
-        satisfies=False,
-    )
+    applied = encode_event(entries.applied(topup, part, credit, grant_id))
+    credited = encode_event(entries.part_credited(topup, part, grant_id))
     return Request(
         key=f"apply:{part.receipt_id.hex}:{part.generation}:1",
         operation="apply-receipt",
@@ -98,8 +72,8 @@ def apply_part(topup: TopUp, part: Part, receipt: Receipt) -> Request:
         body={"receipt": part.receipt_id.hex, "generation": part.generation},
         subject_id=topup.topup_id,
         on_accept=(
-            Companion(part.receipt_id, receipt.version, (encode_event(applied),)),
-            Companion(topup.topup_id, topup.version, (encode_event(credited),)),
+            Companion(part.receipt_id, receipt.version, (applied,)),
+            Companion(topup.topup_id, topup.version, (credited,)),
         ),
     )
 

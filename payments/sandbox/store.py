@@ -72,7 +72,7 @@ REFUNDED = """
 
 
 class PostgresStore:
-    """See ``SandboxStore``. Give it a pool of its own: the settler holds a connection while it asks."""
+    """See ``SandboxStore``."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool

@@ -254,6 +254,22 @@ def test_an_account_never_holds_more_than_five_open_quotes_however_fast_they_are
     assert opens(99) == 1
 
 
+def test_who_asks_for_a_quote_waits_for_whoever_is_taking_the_last_one(world: LiveWorld) -> None:
+    owner = world.account()
+    for number in range(4):
+        world.opens(owner, f"k{number}")
+    last = {"account_id": owner[1], "key_hash": b"x", "topup_id": world.ids.new(), "held_until": "infinity"}
+    with ThreadPoolExecutor(1) as threads:
+        with world.pool.connection() as connection:
+            connection.execute(statements.LOCK_SLOTS.sql.encode(), last)
+            connection.execute(statements.TAKE_SLOT.sql.encode(), last)
+            asked = threads.submit(world.opens, owner, "k5")
+            with pytest.raises(TimeoutError):
+                asked.result(0.5)
+        with pytest.raises(TooManyOpenTopUps):
+            asked.result(10)
+
+
 def _some_topup(world: LiveWorld) -> UUID:
     world.follow()
     return world.rows("SELECT topup_id FROM topups ORDER BY position LIMIT 1")[0][0]

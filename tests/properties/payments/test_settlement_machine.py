@@ -256,5 +256,5 @@ class Settlement(RuleBasedStateMachine):
             assert sum(event.tax_micro for event in booked) == topup.tax_micro
 
 
-def test_invariant_25_a_notification_any_number_of_times_in_any_order_with_crashes_anywhere_is_one_credit() -> None:
+def test_invariant_25_44_notified_in_any_order_with_crashes_anywhere_a_payment_is_one_credit() -> None:
     run_state_machine_as_test(Settlement, settings=settings(max_examples=200, stateful_step_count=40))
