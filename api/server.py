@@ -7,12 +7,16 @@ would keep the server from ever stopping.
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import uvicorn
-from litestar import Litestar
 
 from api.limits import STOP_S
 from api.live.hub import Hub
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI application: ours, or one put around it."""
 
 
 class Server(uvicorn.Server):
@@ -28,7 +32,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(app: Litestar, hub: Hub) -> Server:
+def make_server(app: Application, hub: Hub) -> Server:
     """A server; ``run(sockets=[…])`` serves until SIGINT or SIGTERM, or until ``should_exit`` is set."""
     config = uvicorn.Config(
         app,

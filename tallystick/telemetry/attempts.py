@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 from opentelemetry.trace import Link, SpanKind, get_current_span
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from tallystick.telemetry.carrier import context_of
 from tallystick.telemetry.core import Telemetry
@@ -75,7 +75,7 @@ class AttemptObserver:
         try:
             with self._pool.connection(timeout=_POOL_WAIT_S) as connection:
                 row = connection.execute(TRACE_OF_STREAM.sql.encode(), {"stream_id": job_id}).fetchone()
-        except (psycopg.Error, PoolTimeout):
+        except psycopg.Error:
             return None
         return None if row is None else row[0]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from ledger.sansio import Row, Statement
 from tallystick.telemetry import statements
@@ -19,6 +19,7 @@ from tallystick.telemetry.core import Reading, Telemetry
 _log = logging.getLogger(__name__)
 _FRESH_S = 2.0
 _POOL_WAIT_S = 1.0
+_FORGET_EVERY_S = 600.0
 TRACES_KEPT = 1_000_000
 """Positions of the log, counted from its end, whose traces are kept."""
 
@@ -44,7 +45,7 @@ class DatabaseGauges:
         try:
             with self._pool.connection(timeout=_POOL_WAIT_S) as connection:
                 return connection.cursor(row_factory=dict_row).execute(statement.sql.encode()).fetchall()
-        except (psycopg.Error, PoolTimeout) as error:
+        except psycopg.Error as error:
             _log.warning("gauges are left out: %s", error)
             return []
 
@@ -83,6 +84,33 @@ def add_database_gauges(telemetry: Telemetry, pool: ConnectionPool[Any]) -> None
         of(statements.QUEUES, "oldest_wait_s", "gpu_class"),
     )
     telemetry.gauge("tallystick.nodes", "{node}", "nodes by state", of(statements.NODES, "nodes", "gpu_class", "state"))
+
+
+class TraceSweeper:
+    """Keeps the table of traces bounded, from a thread, where this process writes traces."""
+
+    def __init__(self, telemetry: Telemetry, pool: ConnectionPool[Any]) -> None:
+        self._pool = pool
+        self._stopping = Event()
+        self._thread = Thread(target=self._work, name="traces", daemon=True) if telemetry.tracing else None
+
+    def start(self) -> None:
+        """Begin."""
+        if self._thread is not None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=_POOL_WAIT_S)
+
+    def _work(self) -> None:
+        while not self._stopping.wait(_FORGET_EVERY_S):
+            try:
+                forget_traces(self._pool)
+            except psycopg.Error as error:
+                _log.warning("old traces stay for now: %s", error)
 
 
 def forget_traces(pool: ConnectionPool[Any], kept: int = TRACES_KEPT) -> int:

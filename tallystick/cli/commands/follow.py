@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import signal
-from threading import Event
-
 import click
-import psycopg
 
-from ledger.drivers import Driver, FollowerThread
+from ledger.drivers import Driver
 from ledger.store.postgres import PostgresReader
 from tallystick.cli.common import progress_bar, running
-from tallystick.read_models import followers, own_pool, read_models, rebuild
+from tallystick.read_models import own_pool, read_models, rebuild
+from tallystick.run_process import parts_of, until_stopped
 from tallystick.schema import require_migrated
 from tallystick.settings import Settings
-
-_LISTEN_S = 1.0
+from tallystick.wiring import Background
 
 
 @click.command("follow")
 @click.option("--rebuild", "name", help="Drop this read model's rows, fold the log again, and end.")
 def command(*, name: str | None) -> None:
-    """Keep read models up to date until stopped."""
+    """Keep read models up to date and settle payments until stopped."""
     with running() as settings:
         require_migrated(settings)
         if name is None:
@@ -31,31 +27,16 @@ def command(*, name: str | None) -> None:
 
 
 def follow(settings: Settings) -> None:
-    """Run all followers, woken by every append, until SIGTERM or SIGINT."""
-    stopping = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stopping.set())
-    with own_pool(settings) as pool:
-        thread = FollowerThread(Driver(pool), followers(settings))
-        thread.start()
+    """Run all followers and settlement, woken by every append, until SIGTERM or SIGINT."""
+    stopping = until_stopped()
+    with parts_of(settings, "followers") as parts:
+        background = Background(parts)
+        background.start()
+        click.echo("following")
         try:
-            while not stopping.is_set():
-                _listen(settings, thread, stopping)
+            stopping.wait()
         finally:
-            thread.stop()
-
-
-def _listen(settings: Settings, thread: FollowerThread, stopping: Event) -> None:
-    """Pass wake-ups on for as long as the connection lives; without one, followers look every second."""
-    assert settings.database_url is not None
-    try:
-        with psycopg.connect(settings.database_url, autocommit=True) as connection:
-            connection.execute("LISTEN tallystick_log")
-            while not stopping.is_set():
-                if any(True for _ in connection.notifies(timeout=_LISTEN_S, stop_after=1)):
-                    thread.wake()
-    except psycopg.OperationalError:
-        stopping.wait(_LISTEN_S)
+            background.stop()
 
 
 def _rebuild(settings: Settings, name: str) -> None:

@@ -10,9 +10,11 @@ from api.app import create_app
 from api.server import bind, make_server
 from tallystick.cli.common import running
 from tallystick.errors import ServiceError
+from tallystick.run_process import parts_of
 from tallystick.schema import require_migrated
 from tallystick.settings import Settings
-from tallystick.wiring import Background, build, make_services
+from tallystick.telemetry.http import SeenApplication
+from tallystick.wiring import Background, make_services
 
 
 @click.command("serve")
@@ -33,20 +35,21 @@ def serve(settings: Settings, *, background: bool = True) -> None:
         listening = bind(settings.host, settings.port)
     except OSError as error:
         raise ServiceError("http", f"{settings.host}:{settings.port}: {error.strerror}") from error
-    parts = build(settings.with_values(port=listening.getsockname()[1]))
-    services = make_services(parts)
-    server = make_server(create_app(services), services.hub)
-    # The server passes its signal on after it has ended; without handlers of ours that would end us before the rest.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: setattr(server, "should_exit", True))
-    behind = Background(parts, also_wake=services.hub.wake) if background else None
-    if behind is not None:
-        behind.start()
-    click.echo(f"serving {parts.public_url}")
-    try:
-        server.run(sockets=[listening])
-    finally:
+    port = listening.getsockname()[1]
+    with parts_of(settings.with_values(port=port), "api") as parts:
+        services = make_services(parts)
+        app = SeenApplication(create_app(services), parts.telemetry, parts.ids)
+        server = make_server(app, services.hub)
+        # The server passes its signal on after it has ended; without handlers of ours it would end us before the rest.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: setattr(server, "should_exit", True))
+        behind = Background(parts, also_wake=services.hub.wake) if background else None
         if behind is not None:
-            behind.stop()
-        services.crossing.close()
-        parts.close()
+            behind.start()
+        click.echo(f"serving {parts.public_url}")
+        try:
+            server.run(sockets=[listening])
+        finally:
+            if behind is not None:
+                behind.stop()
+            services.crossing.close()

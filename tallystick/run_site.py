@@ -1,0 +1,196 @@
+"""The whole product on one machine: servers, schema, node, API, worker and followers, for as long as a block runs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from api.server import bind
+from tallystick import schema
+from tallystick.embedded import folders
+from tallystick.embedded.services import services
+from tallystick.errors import ServiceError
+from tallystick.run_supervisor import Child, Program, Supervisor
+from tallystick.settings import Settings
+from tallystick.wiring import address
+
+_log = logging.getLogger(__name__)
+_START_LIMIT_S = 60.0
+_POLL_S = 0.1
+_ANSWER_LIMIT_S = 2.0
+_DRAIN_S = 3.0
+_STOP_LIMIT_S = 6.5
+"""The API cuts its streams after five seconds, a worker its jobs after three; the rest of ten is for the servers."""
+
+Tell = Callable[[str], None]
+"""Told what is being done now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What runs. ``settings`` have every address; ``standin`` is the control address of a node without a GPU.
+
+    ``embedded``: the database is ours, and ends with the block.
+    """
+
+    url: str
+    settings: Settings
+    supervisor: Supervisor
+    logs: Path
+    standin: str | None
+    embedded: bool
+
+    def unreachable(self) -> bool:
+        """Whether the database does not answer."""
+        assert self.settings.database_url is not None
+        try:
+            psycopg.connect(self.settings.database_url, connect_timeout=round(_ANSWER_LIMIT_S)).close()
+        except psycopg.OperationalError:
+            return True
+        return False
+
+
+@contextlib.contextmanager
+def running_site(settings: Settings, tell: Tell) -> Generator[Site]:
+    """Run everything while the block does. Call it from the main thread.
+
+    :raises DataFolderBusy: another one runs in this data folder.
+    :raises ServiceError: a part does not start, or the address is taken; the message names its log.
+    """
+    settings = settings.with_values(sandbox=settings.sandbox or _may_play(settings))
+    settings = settings.with_values(port=_free_port(settings))
+    with contextlib.ExitStack() as stack:
+        embedded = settings.embeds_postgres
+        if not embedded and not settings.embeds_redis:
+            folders.make_data_folder(settings.data_dir)
+            stack.enter_context(folders.locked(settings.data_dir))
+        tell("PostgreSQL and Redis" if embedded else "what is missing")
+        settings = stack.enter_context(services(settings, share=False))
+        tell("the schema")
+        schema.migrate(settings)
+        supervisor = Supervisor(settings.data_dir / "logs")
+        stack.callback(_stop, supervisor)
+        standin = None
+        if not settings.comfyui_nodes:
+            tell("a stand-in for a GPU node")
+            node, standin = _start_standin(supervisor, settings)
+            settings = settings.with_values(comfyui_nodes=(node,))
+        tell("API, worker and followers")
+        site = Site(
+            url=address(settings),
+            settings=settings,
+            supervisor=supervisor,
+            logs=settings.data_dir / "logs",
+            standin=standin,
+            embedded=embedded,
+        )
+        _start_ours(site)
+        yield site
+
+
+def _may_play(settings: Settings) -> bool:
+    """Where no money can come in otherwise, one can play with the sandbox's."""
+    return not (settings.live or settings.stripe_api_key or settings.lnbits_url or settings.liquid_descriptor)
+
+
+def _free_port(settings: Settings) -> int:
+    """The port to serve on, looked at before anything is started."""
+    try:
+        with bind(settings.host, settings.port) as found:
+            return int(found.getsockname()[1])
+    except OSError as error:
+        hint = "set TALLYSTICK_PORT, 0 takes a free one"
+        raise ServiceError("http", f"{settings.host}:{settings.port}: {error.strerror}; {hint}") from error
+
+
+def _start_standin(supervisor: Supervisor, settings: Settings) -> tuple[str, str]:
+    """A node without a GPU; its address and its control address, which stay when it is started again."""
+    data = settings.data_dir / "node"
+    data.mkdir(exist_ok=True)
+    ports = _two_free_ports()
+    arguments = ["--port", str(ports[0]), "--control-port", str(ports[1]), "--data", str(data)]
+    node = supervisor.start(Program(name="node", module="workers.standin", arguments=arguments, stop_limit_s=1.0))
+    url, control_url = (f"http://127.0.0.1:{port}" for port in ports)
+    _wait_until(supervisor, [node], lambda: _answers(f"{url}/queue"))
+    return url, control_url
+
+
+def _two_free_ports() -> tuple[int, int]:
+    with bind("127.0.0.1", 0) as one, bind("127.0.0.1", 0) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def _start_ours(site: Site) -> None:
+    """API, worker, followers; each is given addresses of the serving role only."""
+    programs = {
+        "api": ("serve", "--http-only"),
+        "worker": ("work", "--drain", str(_DRAIN_S)),
+        "followers": ("follow",),
+    }
+    children = [
+        site.supervisor.start(
+            Program(
+                name=name,
+                module="tallystick",
+                arguments=arguments,
+                environment=_environment(site.settings) | _metrics(site.settings, offset),
+                stop_limit_s=_STOP_LIMIT_S,
+            )
+        )
+        for offset, (name, arguments) in enumerate(programs.items())
+    ]
+    _wait_until(site.supervisor, children, lambda: _answers(f"{site.url}/readyz"))
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What a child of ours is told; an empty value counts as absent."""
+    assert settings.database_url is not None and settings.redis_url is not None and settings.secret is not None
+    return {
+        "TALLYSTICK_DATA_DIR": str(settings.data_dir),
+        "TALLYSTICK_SECRET": settings.secret,
+        "TALLYSTICK_SANDBOX": "true" if settings.sandbox else "false",
+        "TALLYSTICK_PORT": str(settings.port),
+        "DATABASE_URL": settings.database_url,
+        "DATABASE_OWNER_URL": "",
+        "REDIS_URL": settings.redis_url,
+        "COMFYUI_NODES": ",".join(settings.comfyui_nodes),
+    }
+
+
+def _metrics(settings: Settings, offset: int) -> dict[str, str]:
+    """Each process has a port of its own for its metrics: the one configured, and those after it."""
+    port = settings.metrics_port
+    return {"TALLYSTICK_METRICS_PORT": "" if port is None else str(port + offset if port else 0)}
+
+
+def _wait_until(supervisor: Supervisor, children: list[Child], ready: Callable[[], bool]) -> None:
+    """Wait for children that have just been started; one that ends instead is the end."""
+    ends = time.monotonic() + _START_LIMIT_S
+    while not ready():
+        for child in children:
+            supervisor.check(child)
+        if time.monotonic() > ends:
+            names = ", ".join(f"{child.program.name} ({child.log})" for child in children)
+            raise ServiceError("start", f"not ready within {_START_LIMIT_S:.0f} s: {names}")
+        time.sleep(_POLL_S)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=_ANSWER_LIMIT_S, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _stop(supervisor: Supervisor) -> None:
+    """First who takes orders and who works on them, together; then who writes down what came of it; then the node."""
+    killed = supervisor.stop("api", "worker") + supervisor.stop("followers") + supervisor.stop()
+    if killed:
+        _log.warning("had to be killed: %s", ", ".join(killed))
