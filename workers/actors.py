@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 QUEUE = "slots"
 ACTOR = "slot_may_be_free"
 _HEARTBEAT_LIMIT_MS = 60_000
+_SKIPPED_AFTER_FAILURE = 20
+"""Hints that do not even try after one failed: each try may take a whole time-out."""
 
 
 def redis_broker(client: redis.Redis, middleware: Sequence[Middleware] = ()) -> RedisBroker:
@@ -54,10 +56,15 @@ class Wakes:
     def __init__(self, broker: dramatiq.Broker, fallback: Callable[[str], None] = lambda _gpu_class: None) -> None:
         self._broker: Any = broker  # its messages' results have no type
         self.fallback = fallback
+        self._skipped = 0
 
     def __call__(self, topic: str, payload: str) -> None:
         """See ``ledger.drivers.WakeUp``; other topics are not for us."""
         if topic != SLOTS_TOPIC:
+            return
+        if self._skipped:
+            self._skipped -= 1
+            self.fallback(payload)
             return
         message: dramatiq.Message[None] = dramatiq.Message(
             queue_name=QUEUE, actor_name=ACTOR, args=(payload,), kwargs={}, options={}
@@ -66,4 +73,5 @@ class Wakes:
             self._broker.enqueue(message)
         except (dramatiq.errors.ConnectionError, redis.RedisError) as error:
             _log.warning("no message could be sent: %s", error)
+            self._skipped = _SKIPPED_AFTER_FAILURE
             self.fallback(payload)
