@@ -76,8 +76,8 @@ def settle(seen: Observation, terms: Terms) -> PaymentCore[Outcome]:
 
 def close_window(topup_id: UUID, now: datetime) -> PaymentCore[Outcome]:
     """Say that charges have expired; credit partial payments that need not wait longer. Raises as ``settle_ref``."""
-    appended = False
-    for _ in range(SETTLE_ATTEMPTS_MAX):
+    appended, conflicts = False, 0
+    while conflicts < SETTLE_ATTEMPTS_MAX:
         state = topup.fold((yield ReadStream(topup_id)))
         assert state is not None, "a claim leads to a top-up"
         request = yield from _next_closing(state, now)
@@ -87,8 +87,9 @@ def close_window(topup_id: UUID, now: datetime) -> PaymentCore[Outcome]:
         if isinstance(answer.verdict, Refused):
             if code := _tolerable(answer.verdict):
                 return Outcome("needs-human", code)
-            continue
-        appended = True
+            conflicts += 1
+        else:
+            appended = True
     raise SettlementPostponed(reason="contended")
 
 

@@ -103,3 +103,8 @@ def test_a_currency_without_known_decimals_is_refused() -> None:
     assert (micro_per_minor("USD"), micro_per_minor("JPY")) == (10_000, 1_000_000)
     with pytest.raises(ValueError, match="XTS"):
         micro_per_minor("XTS")
+
+
+def test_credits_are_priced_as_asked_for() -> None:
+    quote = make_quote(price_book(), CreditsProduct(512_345_678), START)
+    assert (quote.product, quote.credits_ucr, quote.net_minor) == ("credits", 512_345_678, 513)

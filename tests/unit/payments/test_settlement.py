@@ -14,6 +14,7 @@ from payments.domain.policy import Policy
 from payments.domain.products import PackProduct, PriceBook
 from payments.domain.settlement import Outcome
 from payments.errors import RailUnavailable
+from payments.limits import SETTLE_ATTEMPTS_MAX
 from payments.rail import Observation
 from payments.sweep import sweep_changes, sweep_charges
 from tests.support.payments import CREDIT, Story, money_of, payment_events, ref_of
@@ -295,3 +296,14 @@ def test_prices_may_change_and_what_was_quoted_stays(story: Story) -> None:
     story.world.desk.pay(ref_of(topup))
     story.settles()
     assert (story.posted, story.world.service.price_book().version) == (1_000, "dear")
+
+
+def test_a_payment_in_many_small_parts_is_credited_when_its_window_closes(story: Story) -> None:
+    topup = story.opens()
+    for _ in range(2 * SETTLE_ATTEMPTS_MAX):
+        story.world.desk.pay(ref_of(topup), 50)
+    story.settles()
+    assert (story.now(topup).received_minor, story.posted) == (50 * 2 * SETTLE_ATTEMPTS_MAX, 0)
+    story.world.clock.pass_s(16 * 60)
+    assert story.sweeps()[-1] == Outcome("appended", "window-closed")
+    assert story.posted == 50 * 2 * SETTLE_ATTEMPTS_MAX
