@@ -71,7 +71,7 @@ class Wakes:
         )
         try:
             self._broker.enqueue(message)
-        except (dramatiq.errors.ConnectionError, redis.RedisError) as error:
+        except (dramatiq.errors.BrokerConnectionError, redis.RedisError) as error:
             _log.warning("no message could be sent: %s", error)
             self._skipped = _SKIPPED_AFTER_FAILURE
             self.fallback(payload)
