@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Protocol
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from ledger.domain.codec import RecordedEvent
 from workers.progress import ProgressMessage
 
 _log = logging.getLogger(__name__)
+_RETRY_S = 1.0
 
 
 class Log(Protocol):
@@ -116,7 +117,7 @@ class Hub:
     async def run(self) -> None:
         """Feed all listeners, for ever."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.gather(self._tail(), self._feed.run(self._hear))
+        await asyncio.gather(_for_ever("tail", self._tail), _for_ever("progress", lambda: self._feed.run(self._hear)))
 
     def wake(self) -> None:
         """Something was appended; may be called from any thread, and need not be."""
@@ -163,3 +164,13 @@ class Hub:
         for listeners in self._listeners.values():
             for listener in listeners:
                 listener.tell_moved()
+
+
+async def _for_ever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do something that goes on for ever, and begin again where it did not."""
+    while True:
+        try:
+            return await work()
+        except Exception:  # noqa: BLE001  logged with its cause: without this every stream of the process would fall silent
+            _log.exception("the %s of live streams failed, and begins again", name)
+            await asyncio.sleep(_RETRY_S)

@@ -127,6 +127,24 @@ def test_a_database_that_is_away_is_waited_for() -> None:
     with_hub(test)
 
 
+def test_a_fault_of_the_tail_is_not_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.live.hub._RETRY_S", 0.05)
+
+    async def test(hub: Hub, log: FakeLog) -> None:
+        real = log.log
+        log.log = lambda **_: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+        with hub.listen(ADA, JOB) as listener:
+            await listener.wait(LONG_S)
+            await asyncio.sleep(0.2)
+            log.log = real  # type: ignore[method-assign]
+            listener.take_moved()
+            log.append(JOB)
+            while not listener.take_moved():
+                assert await listener.wait(LONG_S)
+
+    with_hub(test)
+
+
 def test_a_wake_up_from_another_thread_saves_the_wait() -> None:
     async def test(hub: Hub, log: FakeLog) -> None:
         with hub.listen(ADA, JOB) as listener:
