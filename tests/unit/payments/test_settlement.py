@@ -305,5 +305,5 @@ def test_a_payment_in_many_small_parts_is_credited_when_its_window_closes(story:
     story.settles()
     assert (story.now(topup).received_minor, story.posted) == (50 * 2 * SETTLE_ATTEMPTS_MAX, 0)
     story.world.clock.pass_s(16 * 60)
-    assert story.sweeps()[-1] == Outcome("appended", "window-closed")
+    assert Outcome("appended", "window-closed") in story.sweeps()
     assert story.posted == 50 * 2 * SETTLE_ATTEMPTS_MAX
