@@ -16,7 +16,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import AgeLimit, Middleware
 
 from workers.limits import MESSAGE_AGE_MAX_MS
-from workers.queue.follower import SLOTS_TOPIC
+from workers.topics import SLOTS_TOPIC
 
 _log = logging.getLogger(__name__)
 QUEUE = "slots"

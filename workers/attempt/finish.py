@@ -28,7 +28,7 @@ from workers.naming import object_key_of, output_id_of
 from workers.nodes.port import Completed, Unreachable
 from workers.nodes.verdicts import NodeAction, Retry, Verdict, VerdictKind, of_outputs
 from workers.outputs import OutputRefused, Picture
-from workers.queue.follower import SLOTS_TOPIC as SLOTS
+from workers.topics import SLOTS_TOPIC as SLOTS
 
 CODES = MappingProxyType(
     {kind: kind.value.replace("_", "-") for kind in VerdictKind}

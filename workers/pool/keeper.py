@@ -17,7 +17,7 @@ from ledger.sansio import Commit, Effect, Row, Run, Wake
 from workers.limits import CANARY_LIMIT_S, CANARY_RETRY_S, HEALTH_S, MISSES_MAX, RECHECK_S
 from workers.nodes.port import Absent, Healthy, JobState, Unreachable
 from workers.pool import statements
-from workers.queue.follower import SLOTS_TOPIC
+from workers.topics import SLOTS_TOPIC
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,7 @@ from ledger.sansio import Run, Wake
 from workers.generation import events
 from workers.generation.job import phase_of
 from workers.queue import statements
-
-SLOTS_TOPIC = "slots"
-"""Topic of the hint that a job of a GPU class waits; its payload is the class."""
+from workers.topics import SLOTS_TOPIC
 
 
 class JobsFollower:

@@ -17,7 +17,7 @@ from workers.generation.job import Job, load
 from workers.generation.settle import Outcome, Overdue, Withdrawn, settle
 from workers.limits import ORPHAN_AGE_S
 from workers.queue import statements
-from workers.queue.follower import SLOTS_TOPIC
+from workers.topics import SLOTS_TOPIC
 
 _WAKES_MAX = 50
 _BATCH = 100
