@@ -18,6 +18,9 @@ from api.live.hub import Hub
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application: ours, or one put around it."""
 
+_BACKLOG = 2_048
+"""Connections that may wait to be taken."""
+
 
 class Server(uvicorn.Server):
     """Stops within ``STOP_S``, whoever is still connected."""
@@ -46,7 +49,7 @@ def make_server(app: Application, hub: Hub) -> Server:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket to serve on; port 0 takes a free one. It takes connections once the server runs.
+    """A socket to serve on; port 0 takes a free one. Who connects before the server runs waits for it.
 
     :raises OSError: the address is taken, or not ours.
     """
@@ -55,6 +58,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(_BACKLOG)
     except OSError:
         bound.close()
         raise
