@@ -91,6 +91,8 @@ CREATE TABLE attempts (
     lease_until timestamptz NOT NULL,
     outputs jsonb,
     verdict text,
+    -- a node's own words, for operators
+    detail text NOT NULL DEFAULT '',
     duplicated boolean NOT NULL DEFAULT FALSE,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     submitted_at timestamptz,

@@ -381,7 +381,7 @@ class Simulation:
             now_s=now_s,
             lost=lost,
             cancel_asked=claim.job_id in tables.cancels,
-            job_ended=claim.job_id not in tables.queue,
+            job_ended=claim.job_id in tables.ended,
             heard_s=None,
             preview_s=None,
         )

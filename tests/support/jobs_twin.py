@@ -27,6 +27,7 @@ class Tables:
     nodes: dict[str, Row] = field(default_factory=dict[str, Row])
     outputs: dict[UUID, Row] = field(default_factory=dict[UUID, Row])
     cancels: set[UUID] = field(default_factory=set[UUID])
+    ended: set[UUID] = field(default_factory=set[UUID])
     position: int = 0
 
 
@@ -105,7 +106,12 @@ def _gpu_ms(row: Row) -> int:
 # --- the follower
 
 
-@answers("job-insert", "job-held", "job-started", "job-requeued", "job-ended")
+@answers("job-ended")
+def _ended(tables: Tables, params: Params, _now: datetime) -> None:
+    tables.ended.add(params["job_id"])
+
+
+@answers("job-insert", "job-held", "job-started", "job-requeued")
 def _read_models(_tables: Tables, _params: Params, _now: datetime) -> None:
     return None
 
@@ -217,29 +223,6 @@ def _claim(row: Row) -> Row:
 def _inputs(tables: Tables, params: Params, _now: datetime) -> list[Row]:
     row = tables.inputs.get(params["job_id"])
     return [row] if row else []
-
-
-@answers("attempts-renew")
-def _renew(tables: Tables, params: Params, now: datetime) -> None:
-    for attempt_id, token in zip(params["attempt_ids"], params["tokens"], strict=True):
-        row = tables.attempts[attempt_id]
-        if row["token"] == token and row["state"] != "ended":
-            row["lease_until"] = now + _seconds(params["lease_s"])
-
-
-@answers("attempts-beat")
-def _beat(tables: Tables, params: Params, _now: datetime) -> list[Row]:
-    rows = [tables.attempts[attempt_id] for attempt_id in params["attempt_ids"] if attempt_id in tables.attempts]
-    return [
-        {
-            "attempt_id": row["attempt_id"],
-            "token": row["token"],
-            "cancel_asked": row["job_id"] in tables.cancels,
-            "job_ended": row["job_id"] not in tables.queue,
-        }
-        for row in rows
-        if row["state"] != "ended"
-    ]
 
 
 @answers("attempt-submitting")

@@ -164,7 +164,7 @@ def _break(work: Work, code: str, *, again: bool, closing: Closing) -> Acting[Re
     yield from drop_outputs(work)
     yield from close(work, replace(closing, wait_s=0.0) if settled.result == "requeued" else closing)
     yield Wake(SLOTS, work.claim.gpu_class)
-    return Report(result=settled.result, verdict=closing.verdict)
+    return Report(result=settled.result, verdict=closing.verdict, node_state=closing.node_state)
 
 
 def _cancel_charge(work: Work, vitals: Vitals) -> int:
@@ -202,6 +202,7 @@ def _closing(work: Work, verdict: Verdict, *, again: bool) -> Closing:
     node_state, reason = _NODE_STATES.get(verdict.action, (None, ""))
     return Closing(
         verdict=verdict.kind.value,
+        detail=verdict.detail,
         duplicated=work.sent and verdict.kind in {VerdictKind.LOST, VerdictKind.STUCK},
         avoid=again,
         gpu_class=work.tool.larger_gpu_class if again and verdict.retry is Retry.LARGER else None,

@@ -6,7 +6,11 @@ from msgspec import Struct
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """How an attempt ended for its worker: given, requeued, ended, late, fenced or postponed; and its verdict."""
+    """How an attempt ended for its worker: given, requeued, ended, late, fenced or postponed; and its verdict.
+
+    ``node_state`` is what its node was put into, where it must stand aside.
+    """
 
     result: str
     verdict: str = ""
+    node_state: str | None = None

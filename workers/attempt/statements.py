@@ -13,7 +13,7 @@ BEAT = Statement(
     SELECT
         a.attempt_id, a.token,
         EXISTS (SELECT FROM cancel_requests AS c WHERE c.job_id = a.job_id) AS cancel_asked,
-        NOT EXISTS (SELECT FROM job_queue AS q WHERE q.job_id = a.job_id) AS job_ended
+        EXISTS (SELECT FROM jobs AS j WHERE j.job_id = a.job_id AND j.ended_at IS NOT NULL) AS job_ended
     FROM attempts AS a
     WHERE a.attempt_id = any(%(attempt_ids)s) AND a.state <> 'ended'
     """,
@@ -119,8 +119,8 @@ CLOSE = Statement(
     """
     WITH ended AS (
         UPDATE attempts SET
-            state = 'ended', verdict = %(verdict)s, duplicated = %(duplicated)s, ended_at = clock_timestamp(),
-            node_ended_at = coalesce(node_ended_at, clock_timestamp())
+            state = 'ended', verdict = %(verdict)s, detail = %(detail)s, duplicated = %(duplicated)s,
+            ended_at = clock_timestamp(), node_ended_at = coalesce(node_ended_at, clock_timestamp())
         WHERE attempt_id = %(attempt_id)s AND token = %(token)s AND state <> 'ended'
         RETURNING attempt_id, job_id, node
     ),

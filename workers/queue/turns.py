@@ -72,6 +72,8 @@ class Turns:
         except (SettlementStuck, LedgerError, psycopg.Error) as error:
             _log.warning("attempt %s was left to whoever takes it over: %s", claim.attempt_id, error)
             return
+        if report.node_state is not None:
+            _log.warning("node %s is %s after %s", claim.node, report.node_state, report.verdict)
         _log.info("attempt %s of job %s: %s", claim.attempt_id, claim.job_id, report.result)
 
 

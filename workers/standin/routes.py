@@ -74,7 +74,8 @@ class Routes:
         request = f"{scope['method']} {scope['path'].removeprefix('/api')}"
         given = {"query": query, "body": bytes(body), "headers": dict(scope["headers"])}
         answer = await asyncio.to_thread(self._answer, request, given) if size <= _UPLOAD_MAX else _TOO_LARGE
-        headers = [(b"content-type", answer[1].encode()), (b"content-length", str(len(answer[2])).encode())]
+        headers = [(b"content-length", str(len(answer[2])).encode())]
+        headers += [(b"content-type", answer[1].encode())] if answer[2] else []
         await send({"type": "http.response.start", "status": answer[0], "headers": headers})
         await send({"type": "http.response.body", "body": answer[2]})
 

@@ -20,3 +20,13 @@ def test_feature_M5_01_a_job_is_accepted_held_painted_stored_and_committed(shop:
     changes = shop.service.job_changes(shop.organisation_id, job_id)
     assert [change.state for change in changes.changes] == ["accepted", "running", "succeeded"]
     assert changes.ended
+
+
+def test_feature_M3_01_every_model_and_quality_on_offer_runs(shop: Shop, start_worker: Start) -> None:
+    start_worker()
+    tool = shop.parts.catalogue.offered()[0]
+    jobs = [shop.order(model=model, quality=quality) for model in tool.models for quality in tool.qualities]
+    assert len({shop.get(job_id).price_ucr for job_id in jobs}) == len(jobs)
+    for job_id in jobs:
+        assert shop.until(job_id).state == "succeeded"
+    shop.check_all(jobs)
