@@ -4,7 +4,7 @@ TEST_WORKERS ?= 2
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS)
 SOURCES := ledger customers payments workers projections api tallystick migrations tests
 
-.PHONY: help demo run test test-long check bench clean lock runtime dev counterparts
+.PHONY: help demo run test test-long check bench clean lock runtime dev books counterparts
 
 help:
 	@echo "make demo       one credit's whole life, on this machine, then exit"
@@ -15,7 +15,7 @@ help:
 	@echo "make bench      the ledger's writer against others, in the same run"
 	@echo "make clean      removes environments and caches; data folders stay"
 
-demo: runtime
+demo: runtime books
 	@$(PY) -m tallystick demo
 
 run: runtime
@@ -47,9 +47,12 @@ runtime:
 dev: runtime
 	@requirements/prepare.sh dev
 
-# Programs that tests compare us with. What cannot be had here is listed by the test run as "not run".
-counterparts:
+# A bookkeeper's program, in an environment of its own, that checks our books from outside; without it they go unchecked.
+books:
 	@requirements/prepare.sh books || test -z "$$TALLYSTICK_REQUIRE_ALL"
+
+# Programs that tests compare us with. What cannot be had here is listed by the test run as "not run".
+counterparts: books
 	@requirements/counterparts.sh || test -z "$$TALLYSTICK_REQUIRE_ALL"
 
 clean:

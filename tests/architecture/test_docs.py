@@ -6,8 +6,11 @@ import doctest
 import re
 from pathlib import Path
 
+import click
 import pytest
 
+from tallystick.cli.group import tallystick
+from tallystick.settings import OTHER_VARIABLES, variables
 from tests.support.requirements import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
@@ -52,3 +55,20 @@ def test_the_changelog_has_its_three_headings_under_every_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         assert re.findall(r"^### (.*)$", part, re.MULTILINE) == ["Safety and money", "Features", "Inside"]
+
+
+def test_every_decision_is_in_the_list() -> None:
+    assert re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", (ROOT / "docs" / "adr" / "README.md").read_text()) == [
+        page.name for page in DECISIONS
+    ]
+
+
+def test_every_variable_that_the_readme_names_is_a_setting() -> None:
+    known = {variable.name for variable in variables().values()} | OTHER_VARIABLES
+    named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)[`=]", (ROOT / "README.md").read_text()))
+    assert named and named <= known
+
+
+def test_every_command_is_in_the_changelog() -> None:
+    line = re.search(r"^\* Commands: `([^`]*)`", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert line is not None and sorted(line[1].split()) == tallystick.list_commands(click.Context(tallystick))
