@@ -114,6 +114,14 @@ def test_a_list_is_read_page_by_page_and_by_state(site: Site) -> None:
     assert [job["job_id"] for job in ada.get("/jobs?state=cancelled").json()["data"]] == [ids[2]]
 
 
+def test_open_holds_are_listed_newest_first_and_said_to_be_more(site: Site) -> None:
+    ada = site.customer()
+    ids = [ada.order(seed=n) for n in range(3)]
+    page = ada.get("/holds?limit=2").json()
+    assert ([hold["job_id"] for hold in page["data"]], page["has_more"]) == (ids[:0:-1], True)
+    assert ada.get("/holds?limit=3").json()["has_more"] is False
+
+
 def test_a_signed_link_shows_its_picture_and_nothing_else(site: Site) -> None:
     store, clock = site.runtime.objects, site.runtime.clock
     key = f"jobs/{uuid4()}/{uuid4()}/0.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from api.ratelimit import Policies, Policy
@@ -9,10 +10,10 @@ from tallystick.settings import Settings
 from tests.support.api import Site, serving
 
 
-def limit(site: Site, known: int, unknown: int) -> None:
+def limit(site: Site, known: int, unknown: int, window_s: int = 60) -> None:
     """Set other quotas."""
     limiter: Any = site.services.limiter
-    limiter.policies = Policies(known=Policy("burst", known), unknown=Policy("public", unknown))
+    limiter.policies = Policies(known=Policy("burst", known, window_s), unknown=Policy("public", unknown, window_s))
 
 
 def test_two_processes_count_together_and_say_when_to_come_back(settings: Settings) -> None:
@@ -35,6 +36,15 @@ def test_two_processes_count_together_and_say_when_to_come_back(settings: Settin
     assert int(refused.headers["Retry-After"]) >= reset_s > 0
     assert refused.json()["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
     assert refused.json()["violated-policies"] == ["burst"]
+
+
+def test_a_quota_comes_back_when_its_window_ends(settings: Settings) -> None:
+    with serving(settings, limited=True) as site:
+        limit(site, 2, 2, window_s=1)
+        ada = site.customer()
+        assert 429 in [ada.get("/balance").status_code for _ in range(3)]
+        time.sleep(1.1)
+        assert ada.get("/balance").status_code == 200
 
 
 def test_guessing_keys_is_bounded_by_address(settings: Settings) -> None:

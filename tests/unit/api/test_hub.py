@@ -223,6 +223,8 @@ def test_calls_beyond_the_queue_are_refused_at_once_and_a_caller_that_leaves_lea
             await crossing.call(work)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
+        with pytest.raises(Overloaded):  # it still takes its thread
+            await crossing.call(work)
         release.set()
         await second
         assert done.wait(LONG_S)
