@@ -79,6 +79,15 @@ def scale_graph(prefix: str, *, color: int = 255, size: int = 64) -> dict[str, A
     }
 
 
+def blur_graph(prefix: str, *, times: int = 60, size: int = 1024) -> dict[str, Any]:
+    """A graph without models that keeps a CPU busy, node after node, so that it can be interrupted in between."""
+    color = hash(prefix) % 0xFFFFFF
+    graph = {"0": node("EmptyImage", width=size, height=size, batch_size=1, color=color)}
+    for index in range(1, times + 1):
+        graph[str(index)] = node("ImageBlur", image=[str(index - 1), 0], blur_radius=31, sigma=3.0)
+    return graph | {"save": node("SaveImage", images=[str(times), 0], filename_prefix=prefix)}
+
+
 def resample_graph(image: str, prefix: str) -> dict[str, Any]:
     """Upscale an uploaded picture without a model: the graph that every node can run."""
     return {

@@ -35,7 +35,7 @@ def inputs_of(info: NodeInfo, part: str) -> dict[str, list[Any]]:
 
 def links(node: dict[str, Any]) -> dict[str, tuple[str, int]]:
     """List a node's links: input -> (node, slot)."""
-    inputs: dict[str, Any] = node["inputs"]
+    inputs: dict[str, Any] = node.get("inputs", {})
     lists = {name: cast("list[Any]", value) for name, value in inputs.items() if isinstance(value, list)}
     return {name: (link[0], link[1]) for name, link in lists.items() if len(link) == _LINK_PARTS}
 
@@ -57,10 +57,10 @@ def validate(graph: Graph, classes: Classes, image_exists: Callable[[str], bool]
 
 
 def _missing_class(node_id: str, node: dict[str, Any]) -> Problem:
-    kind: str | None = node.get("class_type")
+    kind: Any = node.get("class_type")
     title = node.get("_meta", {}).get("title") or kind
     text = f"Node '{title}' not found. The custom node may not be installed."
-    if kind is None:
+    if "class_type" not in node:
         text = f"Node 'ID #{node_id}' has no class_type. The workflow may be corrupted or a custom node is missing."
     where = f"Node ID '#{node_id}'"
     return problem("missing_node_type", text, where, node_id=node_id, class_type=kind, node_title=title)
@@ -111,7 +111,7 @@ class _Checker:
 
     def _check_node(self, node_id: str) -> None:
         if node_id in self.path:
-            self.seen[node_id] = [self._cycle(node_id)]
+            self._note_cycle(self.path[self.path.index(node_id) :])
         if node_id in self.seen:
             return
         self.path.append(node_id)
@@ -126,11 +126,11 @@ class _Checker:
         self.path.pop()
         self.seen.setdefault(node_id, errors)
 
-    def _cycle(self, node_id: str) -> Problem:
-        nodes = [*self.path[self.path.index(node_id) :], node_id]
-        details = " -> ".join(f"{at} ({self.graph[at]['class_type']})" for at in nodes)
+    def _note_cycle(self, nodes: list[str]) -> None:
+        details = " -> ".join(f"{at} ({self.graph[at]['class_type']})" for at in [*nodes, nodes[0]])
         text = "Dependency cycle detected"
-        return problem("dependency_cycle", text, details, node_id=node_id, cycle_nodes=nodes[:-1])
+        for at in nodes:
+            self.seen[at] = [problem("dependency_cycle", text, details, node_id=at, cycle_nodes=nodes)]
 
     def _check_value(self, node_id: str, name: str, spec: list[Any]) -> Iterator[Problem]:
         inputs = self.graph[node_id]["inputs"]
@@ -156,7 +156,15 @@ class _Checker:
             details = f"{name}, received_type({given}) mismatch input_type({spec[0]})"
             yield problem("return_type_mismatch", text, details, **about, received_type=given, linked_node=link)
             return
-        self._check_node(link[0])
+        try:
+            self._check_node(link[0])
+        except Exception as error:  # noqa: BLE001 - as above, and the linked node is blamed
+            lines = traceback.format_tb(error.__traceback__)
+            facts = {"exception_message": str(error), "exception_type": type(error).__name__, "traceback": lines}
+            text = "Exception when validating inner node"
+            found = problem("exception_during_inner_validation", text, str(error), **about, **facts, linked_node=link)
+            self.seen[link[0]] = [found]
+            del self.path[self.path.index(link[0]) :]
 
 
 def _check_literal(inputs: dict[str, Any], name: str, spec: list[Any]) -> Iterator[Problem]:
@@ -168,6 +176,7 @@ def _check_literal(inputs: dict[str, Any], name: str, spec: list[Any]) -> Iterat
         text, details = f"Failed to convert an input value to a {spec[0]} value", f"{name}, {value}, {error}"
         yield problem("invalid_input_type", text, details, **about, exception_message=str(error))
         return
+    about["received_value"] = value
     if "min" in options and value < options["min"]:
         text = f"Value {value} smaller than min of {options['min']}"
         yield problem("value_smaller_than_min", text, name, **about)
@@ -178,7 +187,7 @@ def _check_literal(inputs: dict[str, Any], name: str, spec: list[Any]) -> Iterat
         many = len(choices) > _LISTED_MAX
         listed = f"(list of length {len(choices)})" if many else str(choices)
         about["input_config"] = None if many else _config(spec)
-        yield problem("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {listed}", **about)
+        yield problem("value_not_in_list", "Value not in list", f"{name}: {value!r} not in {listed}", **about)
 
 
 def _config(spec: list[Any]) -> list[Any]:
@@ -188,8 +197,7 @@ def _config(spec: list[Any]) -> list[Any]:
 def _choices(spec: list[Any]) -> list[Any] | None:
     if isinstance(spec[0], list):
         return cast("list[Any]", spec[0])
-    options: list[Any] = spec[1]["options"] if spec[0] in {"COMBO", _DYNAMIC} else []
-    return options if spec[0] == "COMBO" else [option["key"] for option in options] or None
+    return spec[1]["options"] if spec[0] == "COMBO" else None
 
 
 def _specs(info: NodeInfo, inputs: dict[str, Any]) -> Iterator[tuple[str, list[Any], bool]]:

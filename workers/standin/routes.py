@@ -101,10 +101,10 @@ class Routes:
     def _post_prompt(self, body: bytes) -> Answer:
         post: dict[str, Any] = json.loads(body)
         counter = self._queue.count()
-        number = float(post["number"]) if "number" in post else -counter if post.get("front") else counter
-        prompt_id = post.get("prompt_id", str(uuid.uuid4()))
         if "prompt" not in post:
             return _refuse(problem("no_prompt", "No prompt provided", "No prompt provided"))
+        number = float(post["number"]) if "number" in post else -counter if post.get("front") else counter
+        prompt_id = str(uuid.uuid4()) if post.get("prompt_id") is None else post["prompt_id"]
         if not _canonical(prompt_id):
             return _refuse(_BAD_ID)
         graph, find = post["prompt"], self._worker.folders.find_input

@@ -13,7 +13,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.support.nodes import StandIn
+from tests.support.nodes import StandIn, blur_graph, paint_graph
+from workers.nodes.faults import Fault
 
 REAL_URL = os.environ.get("COMFYUI_URL")
 PATIENCE_S = 20
@@ -59,6 +60,15 @@ class Node:
     def run(self, graph: dict[str, Any], **extra: Any) -> dict[str, Any]:
         """Post a graph and wait for its end."""
         return self.ended(self.post(graph, **extra))
+
+    def hold(self, prefix: str, **extra: Any) -> str:
+        """Post a job that runs for seconds and can be interrupted, and wait until it runs."""
+        if self.standin is not None:
+            self.standin.script(Fault.SLOW, seconds=0.05)
+        graph = blur_graph(prefix) if self.standin is None else paint_graph(prefix, steps=200)
+        prompt_id = self.post(graph, **extra)
+        self.until(lambda: self.job(prompt_id), lambda job: job["status"] == "in_progress")
+        return prompt_id
 
 
 @pytest.fixture(scope="module")

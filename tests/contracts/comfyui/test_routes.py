@@ -14,8 +14,7 @@ from PIL import Image
 from tests.contracts.comfyui.conftest import Node
 from tests.contracts.comfyui.shapes import differences, load
 from tests.support.nodes import node as graph_node
-from tests.support.nodes import paint_graph, picture, resample_graph, scale_graph
-from workers.nodes.faults import Fault
+from tests.support.nodes import picture, resample_graph, scale_graph
 
 ANSWERS = load("answers.json")["answers"]
 CASES = load("validation.json")["cases"]
@@ -25,7 +24,9 @@ OVERSIZE = 101 * 1024 * 1024
 def is_as_recorded(answer: httpx.Response, name: str, value: Any = None) -> None:
     recorded = ANSWERS[name]
     assert answer.status_code == recorded["status"], answer.text
-    assert answer.headers["content-type"].split(";")[0] == recorded["content_type"]
+    # Answers without a body have no type; the client that recorded them filled in its own default.
+    assert answer.headers.get("content-type", "application/octet-stream").split(";")[0] == recorded["content_type"]
+    assert bool(answer.content) is ("content-type" in answer.headers)
     if recorded["content_type"] == "application/json":
         assert differences(recorded["shape"], answer.json() if value is None else value) == []
 
@@ -41,6 +42,7 @@ def without_models(value: Any) -> Any:
 def test_every_refusal_of_a_graph_is_the_recorded_one(node: Node, case: dict[str, Any]) -> None:
     if node.standin is None and "tiny-sd15" in str(case["request"]):
         pytest.skip("needs a model")
+    node.http.post("/upload/image", files={"image": ("input.png", picture())}, data={"overwrite": "true"})
     body = "not JSON" if case["request"] is None else json.dumps(case["request"])
     answer = node.http.post("/prompt", content=body, headers={"content-type": "application/json"})
     recorded = case["response"]
@@ -50,12 +52,7 @@ def test_every_refusal_of_a_graph_is_the_recorded_one(node: Node, case: dict[str
     if isinstance(recorded, str):
         assert answer.text == recorded
         return
-    found = without_models(answer.json())
-    for entry in found.get("node_errors", {}).values():
-        for error in entry["errors"]:
-            if "traceback" in error["extra_info"]:
-                assert all(isinstance(line, str) for line in error["extra_info"]["traceback"])
-                error["extra_info"]["traceback"] = ["..."]
+    found, recorded = in_one_order(without_models(answer.json())), in_one_order(recorded)
     if "prompt_id" in recorded:
         assert found.pop("prompt_id")
         assert isinstance(found.pop("number"), int | float)
@@ -65,6 +62,20 @@ def test_every_refusal_of_a_graph_is_the_recorded_one(node: Node, case: dict[str
         assert found["node_errors"]["4"]["errors"][0]["type"] == "value_not_in_list"
         return
     assert found == recorded
+
+
+def in_one_order(answer: dict[str, Any]) -> dict[str, Any]:
+    """Sort what a node says in any order (it walks sets), and leave out where in its code something was raised."""
+    if "error" in answer:
+        answer["error"]["details"] = "\n".join(sorted(answer["error"]["details"].split("\n")))
+    for entry in answer.get("node_errors", {}).values():
+        entry["dependent_outputs"].sort()
+        for error in entry["errors"]:
+            if "traceback" in error["extra_info"]:
+                assert all(isinstance(line, str) for line in error["extra_info"]["traceback"])
+                error["extra_info"]["traceback"] = ["..."]
+        entry["errors"].sort(key=json.dumps)
+    return answer
 
 
 def shape_of(value: Any) -> Any:
@@ -101,13 +112,9 @@ def test_a_failed_job_tells_what_was_raised(node: Node, prefix: str) -> None:
 
 
 def test_waiting_running_and_cancelled_jobs_have_the_recorded_shapes(node: Node, prefix: str) -> None:
-    if node.standin is None:
-        pytest.skip("needs a job that runs for as long as told")
     client_id = str(uuid4())
-    node.standin.script(Fault.SLOW, seconds=0.05)
-    running = node.post(paint_graph(prefix, steps=200), client_id=client_id)
+    running = node.hold(prefix, client_id=client_id)
     waiting = node.post(scale_graph(prefix), client_id=client_id)
-    node.until(lambda: node.job(running), lambda job: job["status"] == "in_progress")
 
     is_as_recorded(node.http.get(f"/api/jobs/{running}"), "job in progress")
     is_as_recorded(node.http.get(f"/api/jobs/{waiting}"), "job pending")
@@ -254,45 +261,39 @@ def test_a_prompt_id_is_no_key_the_same_one_runs_twice_and_the_last_is_remembere
 
 
 def test_lower_numbers_run_first_and_equal_ones_in_the_order_of_their_ids(node: Node, prefix: str) -> None:
-    if node.standin is None:
-        pytest.skip("needs a job that runs for as long as told")
-    node.standin.script(Fault.SLOW, seconds=0.02)
+    running = node.hold(prefix)
+    low, high = sorted((str(uuid4()), str(uuid4())))
     posts: list[tuple[str, dict[str, Any]]] = [
         ("a", {}),
         ("front", {"front": True}),
         ("-1000", {"number": -1000}),
         ("1e9", {"number": 1e9}),
-        ("500 b", {"number": 500, "prompt_id": "ffffffff-0000-4000-8000-000000000000"}),
-        ("500 a", {"number": 500, "prompt_id": "00000000-0000-4000-8000-000000000000"}),
+        ("same b", {"number": 1e6, "prompt_id": high}),
+        ("same a", {"number": 1e6, "prompt_id": low}),
     ]
-    running = node.post(paint_graph(prefix, steps=20))
-    node.until(lambda: node.job(running), lambda job: job["status"] == "in_progress")
     ids = {name: node.post(scale_graph(prefix, color=index), **extra) for index, (name, extra) in enumerate(posts)}
+    node.http.post(f"/api/jobs/{running}/cancel")
     for prompt_id in ids.values():
         node.ended(prompt_id)
     history = list(node.http.get("/history").json())
-    assert sorted(ids, key=lambda name: history.index(ids[name])) == ["-1000", "front", "a", "500 a", "500 b", "1e9"]
+    assert sorted(ids, key=lambda name: history.index(ids[name])) == ["-1000", "front", "a", "same a", "same b", "1e9"]
 
 
 def test_a_500_does_not_mean_that_nothing_was_queued(node: Node, prefix: str) -> None:
-    if node.standin is None:
-        pytest.skip("needs a job that runs for as long as told")
-    node.standin.script(Fault.SLOW, seconds=0.02)
-    running = node.post(paint_graph(prefix, steps=20))
-    node.until(lambda: node.job(running), lambda job: job["status"] == "in_progress")
+    running = node.hold(prefix)
     prompt_id = str(uuid4())
-    before = node.standin.accepted().count(prompt_id)
     answers: list[httpx.Response] = []
     for client_id in ("b", "a"):  # told apart by nothing that can be ordered
-        body = {"prompt": scale_graph(prefix), "prompt_id": prompt_id, "number": 777, "client_id": client_id}
+        body = {"prompt": scale_graph(prefix), "prompt_id": prompt_id, "number": 2e6, "client_id": client_id}
         answers.append(node.http.post("/prompt", json=body))
     assert [answer.status_code for answer in answers] == [200, 500]
     assert answers[1].text == "500 Internal Server Error\n\nServer got itself in trouble"
     waiting = [item[1] for item in node.http.get("/queue").json()["queue_pending"]]
-    assert (before, waiting.count(prompt_id)) == (0, 2)
+    assert waiting.count(prompt_id) == 2
     # Two that cannot be ordered would end the worker thread as soon as a third makes the heap compare them.
     node.http.post("/queue", json={"clear": True})
-    node.ended(running)
+    node.http.post("/interrupt", json={"prompt_id": running})
+    assert node.ended(running)["status"] == "cancelled"
 
 
 def test_memory_history_and_classes_are_told_and_freed_as_recorded(node: Node, prefix: str) -> None:
