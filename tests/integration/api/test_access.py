@@ -38,9 +38,12 @@ BAD_KEYS = [
 
 
 def routes(site: Site) -> Iterator[tuple[str, str, str | None]]:
+    """Routes for programs: method, path and scope. Those for people, behind a session, carry the option ``pages``."""
     for route in site.app.routes:
         assert isinstance(route, HTTPRoute), f"{route.path} is no HTTP route: say here who may use it"
         for handler in route.route_handlers:
+            if "pages" in handler.opt:
+                continue
             for method in sorted(handler.http_methods - {"OPTIONS"}):
                 scope = None if handler.opt.get(PUBLIC) is True else handler.opt[SCOPE]
                 yield str(method), route.path_format, scope
