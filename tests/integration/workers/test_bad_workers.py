@@ -67,7 +67,12 @@ def test_invariant_47_a_picture_stored_by_a_worker_that_died_is_committed_on_rec
 
 @pytest.mark.parametrize(
     "statement",
-    ["attempt-claim", "attempt-submitting", "attempt-submitted", "attempt-node-ended", "output-save", "attempt-close"],
+    [
+        "attempt-submitting",
+        "attempt-node-ended",
+        "attempt-close",
+        *(pytest.param(step, marks=pytest.mark.long) for step in ("attempt-claim", "attempt-submitted", "output-save")),
+    ],
 )
 def test_invariant_50_a_worker_that_dies_after_any_step_leaves_a_job_that_ends(
     shop: Shop, start_worker: Start, monkeypatch: pytest.MonkeyPatch, statement: str
