@@ -72,3 +72,9 @@ def test_every_variable_that_the_readme_names_is_a_setting() -> None:
 def test_every_command_is_in_the_changelog() -> None:
     line = re.search(r"^\* Commands: `([^`]*)`", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert line is not None and sorted(line[1].split()) == tallystick.list_commands(click.Context(tallystick))
+
+
+def test_every_folder_of_tests_is_in_their_readme() -> None:
+    told = set(re.findall(r"^\| `([\w/]+)/` ", (ROOT / "tests" / "README.md").read_text(), re.MULTILINE))
+    there = {folder.name for folder in (ROOT / "tests").iterdir() if folder.is_dir() and folder.name[0] not in "_."}
+    assert {name for name in told if "/" not in name} == there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -104,6 +105,16 @@ def test_no_module_is_too_long() -> None:
         for path in tracked("*.py")
         if (lines := len(path.read_text().splitlines())) > 400 and "tests" not in path.parts
     }
+    assert not long
+
+
+def test_no_function_is_too_long() -> None:
+    long: list[str] = []
+    for path in tracked("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+                lines = node.end_lineno - node.body[0].lineno + 1
+                long += [f"{path.name}:{node.lineno} {node.name}"] if lines > 70 else []
     assert not long
 
 
