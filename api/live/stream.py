@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
+from api.crossing import Crossing
 from api.limits import PING_S, STREAM_CHECK_S, STREAM_RETRY_MS, STREAM_SEND_S
-from api.live.hub import Listener
-from api.services import Services
+from api.live.hub import Hub, Listener
 from api.views.jobs import change_out
 from workers.errors import JobUnknown
 from workers.progress import ProgressMessage
+from workers.service import Jobs
 from workers.views import ENDED, JobChange
 
 _log = logging.getLogger(__name__)
@@ -37,11 +38,30 @@ class Gone(Exception):
     """The client went away, or is too slow."""
 
 
+class Source(Protocol):
+    """What streams are fed from; ``api.services.Services`` has it."""
+
+    @property
+    def hub(self) -> Hub:
+        """Who says that something moved."""
+        ...
+
+    @property
+    def crossing(self) -> Crossing:
+        """The way to what blocks."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """Where changes are read."""
+        ...
+
+
 class JobStream:
     """An ASGI application that answers with the stream. ``guard`` says whether its reader may go on."""
 
-    def __init__(self, services: Services, organisation_id: UUID, job_id: UUID, *, after: int, guard: Guard) -> None:
-        self._services = services
+    def __init__(self, source: Source, organisation_id: UUID, job_id: UUID, *, after: int, guard: Guard) -> None:
+        self._source = source
         self._organisation_id = organisation_id
         self._job_id = job_id
         self._after = after
@@ -50,7 +70,7 @@ class JobStream:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve until one of the ends."""
         del scope
-        with self._services.hub.listen(self._organisation_id, self._job_id) as listener:
+        with self._source.hub.listen(self._organisation_id, self._job_id) as listener:
             await _send(send, {"type": "http.response.start", "status": 200, "headers": _HEADERS})
             tasks = [
                 asyncio.create_task(self._write(listener, send)),
@@ -65,7 +85,7 @@ class JobStream:
 
     async def _write(self, listener: Listener, send: Any) -> None:
         await _body(send, RETRY)
-        while not self._services.hub.closing:
+        while not self._source.hub.closing:
             if listener.take_moved() and await self._write_changes(send):
                 return
             for message in listener.take_progress():
@@ -77,10 +97,8 @@ class JobStream:
 
     async def _write_changes(self, send: Any) -> bool:
         """Send what is new; whether that was the end."""
-        services = self._services
-        changes = await services.crossing.call(
-            services.jobs.job_changes, self._organisation_id, self._job_id, self._after
-        )
+        jobs = self._source.jobs
+        changes = await self._source.crossing.call(jobs.job_changes, self._organisation_id, self._job_id, self._after)
         for change in changes.changes:
             await _body(send, change_event(self._job_id, change))
             self._after = change.position
