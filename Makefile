@@ -1,7 +1,7 @@
 # The two commands are `make demo` and `make test`; `make run` stays up. All need python3 >= 3.11 with venv, and git.
 PY := .venv/bin/python
 TEST_WORKERS ?= 2
-PYTEST := $(PY) -m pytest -n $(TEST_WORKERS)
+PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 SOURCES := ledger customers payments workers projections api tallystick migrations tests
 
 .PHONY: help demo run test test-long check bench clean lock runtime dev books counterparts
