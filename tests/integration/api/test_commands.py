@@ -93,7 +93,12 @@ class Served:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.url = self._url()
+        try:
+            self.url = self._url()
+        except BaseException:
+            self.process.kill()
+            self.process.communicate()
+            raise
 
     def _url(self) -> str:
         assert self.process.stdout is not None
