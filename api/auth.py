@@ -10,7 +10,7 @@ from litestar.middleware import ASGIMiddleware
 from api.errors import Forbidden, QuotaExceeded, Unauthenticated
 from api.identity import add_header, name_request
 from api.problems import CHALLENGE
-from api.ratelimit import Policy, Taken
+from api.ratelimit import Limiter, Taken
 from api.services import Services
 from customers.domain.keys import Principal
 from customers.errors import KeyRejected, ScopeMissing
@@ -39,10 +39,10 @@ class Gate(ASGIMiddleware):
     async def _admit(self, scope: Any, opt: dict[str, Any]) -> None:
         if opt.get(PUBLIC):
             if not opt.get(UNLIMITED):
-                await self._count(scope, self._services.limiter.policies.unknown, _address(scope))
+                await count(scope, self._services.limiter, None)
             return
         principal = await self._authenticate(scope)
-        await self._count(scope, self._services.limiter.policies.known, principal.organisation_id.hex)
+        await count(scope, self._services.limiter, principal)
         needed = opt.get(SCOPE)
         if needed is None:
             raise Forbidden("this route is closed")
@@ -56,15 +56,23 @@ class Gate(ASGIMiddleware):
             secret = bearer(scope)
             return keys.recall(secret) or await self._services.crossing.call(keys.verify, secret)
         except (KeyRejected, Unauthenticated):
-            await self._count(scope, self._services.limiter.policies.unknown, _address(scope))
+            await count(scope, self._services.limiter, None)
             raise
 
-    async def _count(self, scope: Any, policy: Policy, who: str) -> None:
-        taken = await self._services.limiter.take(policy, who)
-        for name, value in taken.headers().items():
-            add_header(scope, name, value)
-        if not taken.allowed:
-            raise _exceeded(taken)
+
+async def count(scope: Any, limiter: Limiter, principal: Principal | None) -> None:
+    """Count a request of an organisation, or of an address that showed no key, and say so on the answer.
+
+    :raises QuotaExceeded: too many in the window.
+    """
+    if principal is None:
+        taken = await limiter.take(limiter.policies.unknown, _address(scope))
+    else:
+        taken = await limiter.take(limiter.policies.known, principal.organisation_id.hex)
+    for name, value in taken.headers().items():
+        add_header(scope, name, value)
+    if not taken.allowed:
+        raise _exceeded(taken)
 
 
 def bearer(scope: Any) -> str:

@@ -15,7 +15,8 @@ from api.ratelimit import Limiter
 from customers.domain.keys import ApiKey, Principal
 from customers.keys import MadeKey, RotatedKey
 from ledger.ports import Clock, Ids, LedgerReader
-from payments.domain.products import PriceBook
+from payments.domain.events import Quote
+from payments.domain.products import PriceBook, Product
 from payments.opening import OpenTopUp
 from payments.views import TopUpView
 from projections.statement import StatementPage
@@ -71,6 +72,10 @@ class TopUps(Protocol):
 
     def price_book(self) -> PriceBook:
         """Prices in force."""
+        ...
+
+    def quote(self, product: Product) -> Quote:
+        """Price a product."""
         ...
 
     def open(self, asked: OpenTopUp) -> TopUpView:
