@@ -20,6 +20,7 @@ from api.server import Server, bind, make_server
 from api.services import Services
 from customers.domain.scopes import MEANINGS
 from ledger.drivers import catch_up
+from tallystick.pages import pages_of
 from tallystick.read_models import followers
 from tallystick.settings import Settings
 from tallystick.wiring import Background, Runtime, build, make_services
@@ -67,7 +68,7 @@ class Site:
         self.services: Services = make_services(self.runtime)
         if not limited:
             object.__setattr__(self.services, "limiter", LocalLimiter(self.runtime.clock, UNBOUNDED))
-        self.app = create_app(self.services)
+        self.app = create_app(self.services, pages_of(self.runtime))
         self.server: Server = make_server(self.app, self.services.hub)
         self.background = Background(self.runtime, also_wake=self.services.hub.wake) if background else None
         self._thread = Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
