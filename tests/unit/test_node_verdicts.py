@@ -146,7 +146,7 @@ def test_a_lost_answer_is_neither_a_failure_nor_a_success_until_the_node_is_aske
 
 
 def test_known_then_absent_is_a_restart() -> None:
-    verdict = concluded(course((1, InProgress()), (2, Absent())), 2)
+    verdict = concluded(course((0.1, InProgress()), (0.2, Absent())), 0.2)
     assert (verdict.kind, verdict.action) == (VerdictKind.LOST, NodeAction.PROBATION)
 
 

@@ -182,6 +182,13 @@ def test_a_missing_model_is_a_lack_of_the_node_and_named(bench: Bench, attempt: 
     assert [(error.node_id, error.input_name) for error in rejected.errors] == [("ckpt", "ckpt_name")]
 
 
+def test_a_graph_that_is_wrong_and_needs_what_is_missing_is_wrong_everywhere(bench: Bench, attempt: UUID) -> None:
+    graph = paint_graph("x", steps=0) | {"ckpt": node("CheckpointLoaderSimple", ckpt_name="absent.safetensors")}
+    rejected = bench.executor.submit(attempt, graph)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.refusal, rejected.lacks) == (Refusal.INVALID, ("absent.safetensors",))
+
+
 def test_a_wrong_value_is_our_mistake_and_named(bench: Bench, attempt: UUID) -> None:
     rejected = bench.executor.submit(attempt, scale_graph("x", size=0))
     assert isinstance(rejected, Rejected)
