@@ -6,7 +6,6 @@ import json
 import struct
 from typing import Any
 from unittest.mock import create_autospec
-from uuid import uuid4
 
 import pytest
 
@@ -29,7 +28,7 @@ from workers.nodes.port import (
 )
 from workers.outputs import OutputFault, OutputRefused, OutputRules
 
-MINE, OTHER = str(uuid4()), str(uuid4())
+MINE, OTHER = "48f60702-7ae6-4263-9cbd-dc4a73337715", "9bb2ca07-aae9-4cf0-87fa-3f636a6643a5"
 RULES = OutputRules(count=1)
 
 
