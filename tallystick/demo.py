@@ -20,7 +20,7 @@ from tallystick.demo_client import Customer, Unexpected
 from tallystick.demo_story import Step, Story
 from tallystick.embedded import folders
 from tallystick.errors import TallystickError
-from tallystick.run_site import Site, running_site
+from tallystick.run_site import Site, check_rails, running_site
 from tallystick.settings import Settings
 
 _EXPECTED = (Unexpected, TallystickError, ProjectionError, LedgerError, httpx.HTTPError, psycopg.Error, OSError)
@@ -39,7 +39,10 @@ def tell(settings: Settings, console: Console) -> bool:
     """Live the story; whether it ended well. Call it from the main thread.
 
     Servers live in a new folder, which is removed if all went well; picture and books stay in ``<data folder>/demo``.
+
+    :raises NotReady: the settings name real money.
     """
+    check_rails(settings.with_values(sandbox=True))
     started = time.monotonic()
     out = settings.data_dir / "demo"
     folder = Path(tempfile.mkdtemp(prefix="tallystick-demo-"))

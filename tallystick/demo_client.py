@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import time
 from collections.abc import Generator, Iterator, Mapping
 from html.parser import HTMLParser
 from typing import Any
@@ -69,16 +70,20 @@ class Customer:
         """What a signed link gives."""
         return self._expect(self._http.get(url), 200).content
 
-    def follow(self, path: str) -> Iterator[LiveEvent]:
-        """Events of a live stream until ``done``; a stream that is cut is taken up where it was."""
+    def follow(self, path: str, limit_s: float) -> Iterator[LiveEvent]:
+        """Events of a live stream until ``done``; a stream that is cut is taken up where it was.
+
+        :raises Unexpected: it is not done within the time.
+        """
         last: str | None = None
+        ends = time.monotonic() + limit_s
         while True:
             headers = self._headers() | ({"Last-Event-ID": last} if last else {})
             with self._http.stream("GET", path, headers=headers) as answer:
                 if answer.status_code == _NOTHING_MORE:
                     return
                 self._expect(answer, 200)
-                for event in events(answer.iter_lines()):
+                for event in events(_until(answer.iter_lines(), ends, limit_s)):
                     last = event.id or last
                     yield event
                     if event.name == "done":
@@ -93,6 +98,14 @@ class Customer:
         answer.read()
         where = f"{answer.request.method} {urlsplit(str(answer.request.url)).path}"
         raise Unexpected(f"{where} answered {answer.status_code} instead of {status}: {_problem(answer)}")
+
+
+def _until(lines: Iterator[str], ends: float, limit_s: float) -> Iterator[str]:
+    """Lines until a time; the server sends one every few seconds, if only to say that it is there."""
+    for line in lines:
+        if time.monotonic() > ends:
+            raise Unexpected(f"not done within {limit_s:.0f} s")
+        yield line
 
 
 def events(lines: Iterator[str]) -> Generator[LiveEvent]:

@@ -21,6 +21,7 @@ from tallystick.settings import Settings
 NAME = "Demo Studio"
 ORDER = {"prompt": "a lighthouse at dusk, oil on canvas", "aspect_ratio": "1:1", "quality": "standard", "seed": 7}
 _CREDITED_LIMIT_S = 30.0
+_JOB_LIMIT_S = 60.0
 _STATEMENT_LIMIT_S = 15.0
 _LOOK_S = 0.1
 _SPENT = "commit"
@@ -101,7 +102,7 @@ class Story:
         _expect(held in {self._price, Decimal(0)}, f"{held} held for a price of {self._price}")
         states: list[str] = []
         steps = 0
-        for event in self._customer.follow(job["urls"]["events"]):
+        for event in self._customer.follow(job["urls"]["events"], _JOB_LIMIT_S):
             steps += self._hear(event, states)
         self._job = self._customer.get(f"/jobs/{job['job_id']}")
         _expect(self._job["state"] == "succeeded", f"the job {self._job['state']}: {self._job['error']}")

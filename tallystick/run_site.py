@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Callable, Generator
@@ -13,10 +14,12 @@ import httpx
 import psycopg
 
 from api.server import bind
+from payments.errors import SandboxBesideLiveKeys
+from payments.sandbox.guard import refuse_beside_live_keys
 from tallystick import schema
 from tallystick.embedded import folders
 from tallystick.embedded.services import services
-from tallystick.errors import ServiceError
+from tallystick.errors import NotReady, ServiceError
 from tallystick.run_supervisor import Child, Program, Supervisor
 from tallystick.settings import Settings
 from tallystick.wiring import address
@@ -61,10 +64,12 @@ class Site:
 def running_site(settings: Settings, tell: Tell) -> Generator[Site]:
     """Run everything while the block does. Call it from the main thread.
 
+    :raises NotReady: the sandbox would stand beside real money.
     :raises DataFolderBusy: another one runs in this data folder.
     :raises ServiceError: a part does not start, or the address is taken; the message names its log.
     """
     settings = settings.with_values(sandbox=settings.sandbox or _may_play(settings))
+    check_rails(settings)
     settings = settings.with_values(port=_free_port(settings))
     with contextlib.ExitStack() as stack:
         embedded = settings.embeds_postgres
@@ -95,6 +100,17 @@ def running_site(settings: Settings, tell: Tell) -> Generator[Site]:
         yield site
 
 
+def check_rails(settings: Settings) -> None:
+    """Refuse what no part of ours would serve, before any of them is started.
+
+    :raises NotReady: the sandbox would stand beside real money.
+    """
+    try:
+        refuse_beside_live_keys(settings)
+    except SandboxBesideLiveKeys as error:
+        raise NotReady(f"the sandbox is not for an installation with real money: {error}") from error
+
+
 def _may_play(settings: Settings) -> bool:
     """Where no money can come in otherwise, one can play with the sandbox's."""
     return not (settings.live or settings.stripe_api_key or settings.lnbits_url or settings.liquid_descriptor)
@@ -114,7 +130,7 @@ def _start_standin(supervisor: Supervisor, settings: Settings) -> tuple[str, str
     """A node without a GPU; its address and its control address, which stay when it is started again."""
     data = settings.data_dir / "node"
     data.mkdir(exist_ok=True)
-    ports = _two_free_ports()
+    ports = _kept_ports(data / "ports.json")
     arguments = ["--port", str(ports[0]), "--control-port", str(ports[1]), "--data", str(data)]
     node = supervisor.start(Program(name="node", module="workers.standin", arguments=arguments, stop_limit_s=1.0))
     url, control_url = (f"http://127.0.0.1:{port}" for port in ports)
@@ -122,9 +138,16 @@ def _start_standin(supervisor: Supervisor, settings: Settings) -> tuple[str, str
     return url, control_url
 
 
-def _two_free_ports() -> tuple[int, int]:
+def _kept_ports(file: Path) -> tuple[int, int]:
+    """The node's two ports: those of the last run where they are free. A node is known by its address."""
+    with contextlib.suppress(OSError, ValueError):
+        one, other = json.loads(file.read_text(encoding="utf-8"))
+        with bind("127.0.0.1", one), bind("127.0.0.1", other):
+            return one, other
     with bind("127.0.0.1", 0) as one, bind("127.0.0.1", 0) as other:
-        return one.getsockname()[1], other.getsockname()[1]
+        ports = one.getsockname()[1], other.getsockname()[1]
+    file.write_text(json.dumps(ports), encoding="utf-8")
+    return ports
 
 
 def _start_ours(site: Site) -> None:

@@ -10,6 +10,7 @@ from api.app import create_app
 from api.server import bind, make_server
 from tallystick.cli.common import running
 from tallystick.errors import ServiceError
+from tallystick.pages import pages_of
 from tallystick.run_process import parts_of
 from tallystick.schema import require_migrated
 from tallystick.settings import Settings
@@ -38,7 +39,7 @@ def serve(settings: Settings, *, background: bool = True) -> None:
     port = listening.getsockname()[1]
     with parts_of(settings.with_values(port=port), "api") as parts:
         services = make_services(parts)
-        app = SeenApplication(create_app(services), parts.telemetry, parts.ids)
+        app = SeenApplication(create_app(services, pages_of(parts)), parts.telemetry, parts.ids)
         server = make_server(app, services.hub)
         # The server passes its signal on after it has ended; without handlers of ours it would end us before the rest.
         for number in (signal.SIGTERM, signal.SIGINT):

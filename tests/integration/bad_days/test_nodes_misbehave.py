@@ -1,0 +1,55 @@
+"""A node dies, hangs, lies: told to by its control port, or killed as a process."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+
+import httpx
+import pytest
+
+from tests.support.site import SLOW, RunningSite
+from workers.nodes.faults import Fault
+
+pytestmark = pytest.mark.timeout(150)
+
+LIES = (Fault.QUEUED_500, Fault.LATE_ANSWER, Fault.FEWER, Fault.LOST_FILE, Fault.CORRUPT, Fault.BLACK, Fault.EXCEPTION)
+
+
+def script(running: RunningSite, fault: Fault) -> None:
+    """Tell the node to misbehave at its next prompt."""
+    command = (running.data / "logs" / "node.log").read_text()
+    found = re.search(r'"control_url": "([^"]+)"', command)
+    assert found is not None
+    httpx.post(f"{found[1]}/script", json={"fault": fault, "prompt_id": None, "seconds": 0.5}).raise_for_status()
+
+
+def test_a_node_that_is_killed_while_it_paints_costs_an_attempt(running: RunningSite) -> None:
+    jobs = [running.order(SLOW), running.order()]
+    running.until(jobs[0], "running")
+    running.kill_part("node")
+    ended = running.check(jobs)
+    assert {job["state"] for job in ended} == {"succeeded"}
+    assert max(job["attempts"] for job in ended) == 2
+
+
+def test_a_node_that_hangs_for_a_while_is_waited_for(running: RunningSite) -> None:
+    jobs = [running.order(SLOW), running.order()]
+    running.until(jobs[0], "running")
+    running.send("node", signal.SIGSTOP)
+    time.sleep(6)
+    running.send("node", signal.SIGCONT)
+    assert {job["state"] for job in running.check(jobs)} == {"succeeded"}
+
+
+def test_a_node_that_lies_is_not_believed(running: RunningSite) -> None:
+    jobs: list[str] = []
+    for fault in LIES:
+        script(running, fault)
+        jobs.append(running.order())
+        running.until(jobs[-1], "succeeded", "failed")
+    ended = {job["job_id"]: job for job in running.check(jobs)}
+    states = {fault: ended[job_id]["state"] for fault, job_id in zip(LIES, jobs, strict=True)}
+    assert states[Fault.QUEUED_500] == states[Fault.LATE_ANSWER] == "succeeded", "queued after all"
+    assert "succeeded" in states.values()
