@@ -14,7 +14,7 @@ from tests.support.wheel import Installed, install
 
 OURS = ("ledger", "customers", "payments", "workers", "projections", "api", "tallystick", "migrations")
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -45,4 +45,10 @@ def test_the_command_is_there(installed: Installed, tmp_path: Path) -> None:
 def test_doctor_is_content_with_an_empty_folder(installed: Installed, tmp_path: Path) -> None:
     installed.run(tmp_path, "tallystick", "migrate")
     assert "FAIL" not in installed.run(tmp_path, "tallystick", "doctor")
+    assert [entry.name for entry in tmp_path.iterdir()] == [".tallystick"]
+
+
+def test_the_wheel_tells_one_credits_whole_life(installed: Installed, tmp_path: Path) -> None:
+    told = installed.run(tmp_path, "tallystick", "demo")
+    assert "nothing is left running" in told
     assert [entry.name for entry in tmp_path.iterdir()] == [".tallystick"]
