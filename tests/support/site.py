@@ -133,6 +133,8 @@ class RunningSite:
         self.process.send_signal(number)
         assert self.process.wait(STOPS_WITHIN_S) == 0, self.logs()
         seconds = time.monotonic() - start
+        assert self.process.stdout is not None
+        assert "had to be killed" not in (said := self.process.stdout.read()), said
         instances.wait_until_ended(pids)
         self._reap()
         return seconds
