@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from api.errors import Overloaded, TooManyStreams
 from api.limits import PING_S, STREAM_CHECK_S, STREAM_SEND_S
@@ -25,6 +26,7 @@ from api.pages.limits import EVENTS_READ_MAX, FOLLOWED_MAX, PAUSE_S, STATEMENT_T
 from api.pages.loading import Loader
 from api.pages.rendering import render
 from api.pages.show import preview_url
+from api.pages.show_topups import TopUpCard
 from api.services import Services
 from ledger.domain.codec import account_event
 from ledger.domain.events import CreditsHeld
@@ -151,17 +153,17 @@ class PageStream:
                 heard.tell_moved()
 
     async def _follow_topup(self, topup_id: UUID, heard: Listener) -> None:
-        last = ""
+        """To the end of the stream: money may come late, and more than once."""
+        last: TopUpCard | None = None
         while not self._services.hub.closing:
             if heard.take_moved():
-                card = await self._cross(self._loader.topup, self._member, topup_id)
-                if card.state != last and "pending" in self._follow.parts:
+                card: TopUpCard = await self._cross(self._loader.topup, self._member, topup_id)
+                shown = replace(card, left="")  # what is left of the price's time is no news
+                if shown != last and "pending" in self._follow.parts:
                     await self._show(pending=await self._cross(self._loader.pending, self._member))
-                elif card.state != last:
+                elif shown != last:
                     await self._show(topups=[card], **_said(card.state, ended=not card.pending))
-                last = card.state
-                if not card.open:
-                    return
+                last = shown
             if not await heard.wait(PING_S):
                 heard.tell_moved()
 

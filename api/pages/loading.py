@@ -157,5 +157,5 @@ def fault_of(error: InvalidInputs) -> Price:
 def following(version: int, jobs: list[JobCard], topups: list[TopUpCard]) -> str:
     """Query of the stream that keeps a page current, from what the page shows on."""
     open_jobs = ",".join(job.job_id for job in jobs if not job.ended)
-    open_topups = ",".join(topup.topup_id for topup in topups if topup.open)
+    open_topups = ",".join(topup.topup_id for topup in topups)
     return f"version={version}&jobs={open_jobs}&topups={open_topups}"

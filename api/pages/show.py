@@ -59,9 +59,10 @@ class StatementCard(Struct, frozen=True, kw_only=True):
 
 
 class Picture(Struct, frozen=True, kw_only=True):
-    """A picture and its file."""
+    """A picture and its file. ``url`` is a signed link that ends; ``path`` is ours and leads to a fresh one."""
 
     url: str
+    path: str
     file_name: str
     width: int
     height: int
@@ -85,7 +86,6 @@ class JobCard(Struct, frozen=True, kw_only=True):
     preview: str
     pictures: list[Picture]
     code: str
-    version: int
 
 
 class Price(Struct, frozen=True, kw_only=True):
@@ -195,7 +195,6 @@ def job_card(job: JobView) -> JobCard:
         preview=_preview(job),
         pictures=[_picture(output, job, n) for n, output in enumerate(job.outputs, 1)],
         code=job.error_code or "",
-        version=job.log_position,
     )
 
 
@@ -237,9 +236,11 @@ def preview_url(mime: str | None, base64: str | None) -> str:
 
 def _picture(output: OutputView, job: JobView, number: int) -> Picture:
     ending = output.mime.rpartition("/")[2].replace("jpeg", "jpg")
+    named = render("job", job.job_id)
     return Picture(
         url=output.url,
-        file_name=f"{render('job', job.job_id)}-{number}.{ending}",
+        path=f"/jobs/{named}/pictures/{number}",
+        file_name=f"{named}-{number}.{ending}",
         width=output.width,
         height=output.height,
         alt=job.prompt or "the picture",

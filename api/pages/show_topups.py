@@ -57,7 +57,7 @@ class Deal(Struct, frozen=True, kw_only=True):
 class TopUpCard(Struct, frozen=True, kw_only=True):
     """A top-up. ``tone`` is wait, good or bad; ``ends_iso`` is set while a price runs out.
 
-    ``pending``: it waits for money. ``open``: it may still be credited, also where nobody waits for that any more.
+    ``pending``: it waits for money; what comes later, or beyond, changes it too.
     """
 
     topup_id: str
@@ -78,8 +78,6 @@ class TopUpCard(Struct, frozen=True, kw_only=True):
     left: str
     confirmations: int | None
     pending: bool
-    open: bool
-    version: int
 
 
 class MoveRow(Struct, frozen=True, kw_only=True):
@@ -168,8 +166,6 @@ def topup_card(topup: TopUpView, now: datetime) -> TopUpCard:
         left=words.span_text(quote.expires_at - now) if waits else "",
         confirmations=charge.confirmations if charge and charge.state == "confirming" else None,
         pending=topup.state in PENDING,
-        open=topup.state != "credited",
-        version=topup.version,
     )
 
 

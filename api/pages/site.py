@@ -21,6 +21,7 @@ _HANDLERS = (
     door.sign_out,
     jobs.generate,
     jobs.job,
+    jobs.picture,
     jobs.cancel,
     topups.price,
     topups.order,

@@ -6,6 +6,7 @@ import contextlib
 import re
 import signal
 import tempfile
+import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ SECRET = "a secret for tests, of at least thirty-two bytes"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 STEP_MS = 60
+READY_LIMIT_S = 30.0
 _ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -76,6 +78,7 @@ def stage(database_url: str, owner_url: str, redis_url: str) -> Generator[Stage]
                 worker = make_worker(runtime, drain_s=5.0)
                 worker.start()
                 try:
+                    _until_ready(site)
                     yield Stage(site, node)
                 finally:
                     worker.stop()
@@ -83,6 +86,16 @@ def stage(database_url: str, owner_url: str, redis_url: str) -> Generator[Stage]
         finally:
             if node.process.poll() is None:
                 node.stop(signal.SIGKILL)
+
+
+def _until_ready(site: Site) -> None:
+    """Wait until the node has proven itself: what is scripted then meets a job, not the proof."""
+    ends = time.monotonic() + READY_LIMIT_S
+    with site.runtime.pool.connection() as connection:
+        connection.autocommit = True
+        while not connection.execute("SELECT name FROM nodes WHERE state = 'ready'").fetchone():
+            assert time.monotonic() < ends, "the node did not get ready"
+            time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from litestar import Response, get, post
 
+from api.errors import NotFound
 from api.pages import words
 from api.pages.call import Member, PageCall, go
 from api.pages.limits import REFRESH_S
@@ -96,6 +97,17 @@ async def job(request: PageCall) -> Response[str]:
         refresh_s=REFRESH_S,
         oob=False,
     )
+
+
+@get("/jobs/{job_id:str}/pictures/{number:int}")
+async def picture(request: PageCall) -> Response[str]:
+    """One picture of a job, by a link that is fresh however long the page has been open."""
+    member = await request.member("jobs:read")
+    job_id, number = request.id_of("job", "job_id"), int(request.path_params["number"])
+    found = await request.cross(request.services.jobs.outputs, member.organisation_id, job_id)
+    if not 1 <= number <= len(found):
+        raise NotFound
+    return go(found[number - 1].url)
 
 
 @post("/jobs/{job_id:str}/cancel", status_code=200)

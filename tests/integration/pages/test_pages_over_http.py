@@ -12,6 +12,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from api.pages.call import PARTS
+from api.pages.limits import LINES_SHOWN
 from api.pages.static_files import static_files
 from api.ratelimit import LocalLimiter, Policies, Policy
 from customers.limits import REVOKED_WITHIN_S
@@ -21,6 +22,7 @@ from tallystick.settings import Settings
 from tests.conftest import SECRET
 from tests.support import servers
 from tests.support.api import Customer, Site, serving
+from tests.support.ledger import CREDIT, grant
 
 FORM = {"prompt": "a lighthouse", "size": "1:1", "quality": "draft", "price": "0.55"}
 DOOR = {"/", "/sign-up", "/sign-in", "/sign-out", "/signed-out", "/live", "/static/{path}", "/favicon.ico"}
@@ -100,7 +102,12 @@ def routes_of(site: Site) -> list[tuple[str, str]]:
 
 def real(path: str) -> str:
     """A path with ids in it that might exist."""
-    kinds = {"{job_id}": f"job_{'0' * 32}", "{topup_id}": f"top_{'0' * 32}", "{ref}": f"sbc_{'0' * 32}"}
+    kinds = {
+        "{job_id}": f"job_{'0' * 32}",
+        "{topup_id}": f"top_{'0' * 32}",
+        "{ref}": f"sbc_{'0' * 32}",
+        "{number}": "1",
+    }
     return re.sub(r"\{[a-z_]+\}", lambda match: kinds.get(match[0], "app.css"), path)
 
 
@@ -162,6 +169,7 @@ def test_nothing_of_another_organisation_is_seen_or_done(site: Site, window: Win
     refused = [
         window.get(f"/jobs/{job}"),
         window.post(f"/jobs/{job}/cancel", fields),
+        window.get(f"/jobs/{job}/pictures/1"),
         window.get(f"/topups/{topup['topup_id']}"),
         window.get(f"/sandbox/{ref}"),
         window.post(f"/sandbox/{ref}", fields | {"act": "pay"}),
@@ -169,12 +177,23 @@ def test_nothing_of_another_organisation_is_seen_or_done(site: Site, window: Win
         window.get(f"/refresh?topups={topup['topup_id']}"),
     ]
     unknown = window.get(f"/jobs/job_{uuid4().hex}")
-    assert [answer.status_code for answer in [*refused, unknown]] == [404] * 8
+    assert [answer.status_code for answer in [*refused, unknown]] == [404] * 9
     named = re.compile(r"<code>[^<]*</code>|nonce=\"[^\"]*\"|value=\"[0-9a-f]*\"")
     assert named.sub("", refused[0].text) == named.sub("", unknown.text), "another's is as unknown as none"
     assert hers.get(f"/jobs/{job}").json()["state"] != "cancelled"
     assert hers.get(f"/topups/{topup['topup_id']}").json()["received_minor"] == 0
     assert Window(site).signs_in(hers).get(f"/sandbox/{ref}").status_code == 200
+
+
+def test_a_long_statement_goes_on_behind_a_link(site: Site, window: Window) -> None:
+    customer = site.customer(amount=0)
+    for _ in range(LINES_SHOWN + 2):
+        grant(site.runtime.ledger, customer.account_id, CREDIT)
+    site.follow()
+    front = window.signs_in(customer).get().text
+    assert front.count("Credits added") == LINES_SHOWN
+    older = window.get(re.findall(r'href="(/statement\?before=[0-9]+)"', front)[0]).text
+    assert older.count("Credits added") == 2 and "Older lines" not in older
 
 
 def test_without_a_sandbox_its_page_does_not_exist(settings: Settings) -> None:
