@@ -186,6 +186,7 @@ class LogSubscription(ListenNotifySubscription[LogRecorder]):
         try:
             with psycopg.connect(self._recorder.conninfo, autocommit=True) as connection:
                 connection.execute("LISTEN tallystick_log")
+                self._has_been_notified.set()  # what came between the first read and LISTEN notified nobody
                 while not self._has_been_stopped:
                     for _ in connection.notifies(timeout=_LISTEN_S, stop_after=1):
                         self._has_been_notified.set()
