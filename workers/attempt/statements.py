@@ -150,6 +150,10 @@ CLOSE = Statement(
                 ELSE n.state
             END,
             reason = CASE WHEN %(node_state)s::text IS NULL THEN n.reason ELSE %(reason)s END,
+            check_at = CASE
+                WHEN %(node_state)s::text IS NULL AND NOT %(failed)s::boolean THEN n.check_at
+                ELSE least(n.check_at, clock_timestamp() + make_interval(secs => %(recheck_s)s))
+            END,
             changed_at = CASE WHEN %(node_state)s::text IS NULL THEN n.changed_at ELSE clock_timestamp() END
         FROM ended WHERE n.name = ended.node
     )

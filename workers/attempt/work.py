@@ -16,7 +16,7 @@ from workers.catalogue import Catalogue
 from workers.generation.events import StoredOutput
 from workers.generation.job import Job
 from workers.generation.tools import Graph, Inputs, Tool
-from workers.limits import DETAIL_CHARS_MAX, FAILURES_MAX, LEASE_S, SEED_MAX
+from workers.limits import DETAIL_CHARS_MAX, FAILURES_MAX, LEASE_S, RECHECK_S, SEED_MAX
 
 SUSPECT = "suspect-black"
 """Code of an attempt whose picture was black or of one colour."""
@@ -194,4 +194,5 @@ def close(work: Work, closing: Closing) -> Acting[None]:
     facts = {name: getattr(closing, name) for name in closing.__struct_fields__}
     facts["avoid"] = [work.claim.node] if closing.avoid else []
     facts["detail"] = closing.detail.replace("\0", "")[:DETAIL_CHARS_MAX]
-    yield from transact(statements.CLOSE, {**work.names, **facts, "failures_max": FAILURES_MAX})
+    bounds = {"failures_max": FAILURES_MAX, "recheck_s": RECHECK_S}
+    yield from transact(statements.CLOSE, {**work.names, **facts, **bounds})

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.support.site import SLOW, RunningSite
+from workers.limits import HEALTH_S
 from workers.nodes.faults import Fault
 
 pytestmark = pytest.mark.timeout(150)
@@ -29,6 +30,9 @@ def test_a_node_that_is_killed_while_it_paints_costs_an_attempt(running: Running
     jobs = [running.order(SLOW), running.order()]
     running.until(jobs[0], "running")
     running.kill_part("node")
+    start = time.monotonic()
+    running.until(jobs[0], "succeeded")
+    assert time.monotonic() - start < HEALTH_S, "a node that is lost is looked at before its turn"
     ended = running.check(jobs)
     assert {job["state"] for job in ended} == {"succeeded"}
     assert max(job["attempts"] for job in ended) == 2
