@@ -9,10 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support import pages
-from tests.support.pages import Person, Stage
+from tests.support.pages import SOON_MS, Person, Stage
 
 EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-SOON_MS = 20_000
 _CONTRAST = Path(__file__).with_name("contrast.js").read_text()
 _NAMES = Path(__file__).with_name("names.js").read_text()
 
@@ -102,6 +101,7 @@ def test_every_page_fits_has_names_and_contrast(
         someone.orders_credits()
         assert faults_of(page) == []
         page.get_by_role("link", name="on the sandbox's page").click()
+        expect(page.locator("button[value=pay]")).to_be_visible()
         assert faults_of(page) == []
         page.locator("button[value=pay]").click()
         someone.sees("1,000 credits added")

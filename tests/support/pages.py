@@ -29,6 +29,8 @@ PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 STEP_MS = 60
 READY_LIMIT_S = 30.0
+SOON_MS = 20_000
+PRICES = {"Draft": "0.55 credits", "Standard": "1 credit", "High": "1.72 credits"}
 _ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -41,6 +43,8 @@ _ARGUMENTS = [
     "--disable-dev-shm-usage",
 ]
 _OWN_REFUSALS = re.compile(r"Failed to load resource: the server responded with a status of (401|404|409|422)")
+
+expect.set_options(timeout=SOON_MS)
 
 
 @dataclass
@@ -153,11 +157,11 @@ class Person:
         self.page.get_by_role("link", name="on the sandbox's page").click()
         self.page.locator(f"button[value={act}]").click()
 
-    def asks_for(self, prompt: str, *, quality: str = "Draft") -> None:
-        """Fill the form in, and wait for its price."""
+    def asks_for(self, prompt: str, *, quality: str = "Draft", price: str = "") -> None:
+        """Fill the form in, and wait for its price: that of one square picture if nothing else is said."""
         self.page.get_by_label("What should be in it?").fill(prompt)
         self.page.locator(".segments label", has_text=quality).click()
-        expect(self.page.locator("#price")).to_contain_text(re.compile("[0-9] credit"))
+        expect(self.page.locator("#price strong")).to_have_text(price or PRICES[quality], timeout=SOON_MS)
 
     def sees(self, text: str | re.Pattern[str], within: str = "main", seconds: float = 20) -> None:
         expect(self.page.locator(within)).to_contain_text(text, timeout=seconds * 1000)
