@@ -47,13 +47,32 @@ def test_a_node_that_hangs_for_a_while_is_waited_for(running: RunningSite) -> No
     assert {job["state"] for job in running.check(jobs)} == {"succeeded"}
 
 
+@pytest.mark.parametrize("cancelled", [False, True], ids=["patient", "cancelled"])
+def test_a_node_that_hangs_until_it_is_restarted_keeps_no_job(running: RunningSite, cancelled: bool) -> None:
+    first = running.order()
+    running.until(first, "succeeded")  # behind the canary, which would be the next prompt
+    script(running, Fault.HANG)
+    hung = running.order()
+    running.until(hung, "running")
+    if cancelled:
+        assert running.ask("POST", f"/api/v1/jobs/{hung}/cancel").status_code == 200
+        running.until(hung, "cancelling")
+    running.kill_part("node")
+    following = running.order()
+    ended = {job["job_id"]: job for job in running.check([hung, following])}
+    assert ended[hung]["state"] == ("cancelled" if cancelled else "succeeded")
+    assert ended[hung]["attempts"] == (1 if cancelled else 2)
+    assert ended[following]["state"] == "succeeded"
+
+
 def test_a_node_that_lies_is_not_believed(running: RunningSite) -> None:
-    jobs: list[str] = []
+    jobs = [running.order()]
+    running.until(jobs[0], "succeeded")
     for fault in LIES:
         script(running, fault)
         jobs.append(running.order())
         running.until(jobs[-1], "succeeded", "failed")
     ended = {job["job_id"]: job for job in running.check(jobs)}
-    states = {fault: ended[job_id]["state"] for fault, job_id in zip(LIES, jobs, strict=True)}
+    states = {fault: ended[job_id]["state"] for fault, job_id in zip(LIES, jobs[1:], strict=True)}
     assert states[Fault.QUEUED_500] == states[Fault.LATE_ANSWER] == "succeeded", "queued after all"
     assert "succeeded" in states.values()
