@@ -1,4 +1,8 @@
-"""One stage and one browser a test process; a window of its own for each test."""
+"""One stage and one browser a module; a window of its own for each test.
+
+Not a process: while a browser is open, Playwright keeps an event loop running in the main thread, in which no other
+test could run its own.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,14 @@ from tests.support import pages, servers
 from tests.support.pages import Person, Stage
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Generator[Browser]:
     """Chromium."""
     with pages.chromium() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage(browser: Browser, postgres_server: EmbeddedPostgres, redis_server: EmbeddedRedis) -> Generator[Stage]:
     """The whole program; not started where there is no browser to look at it."""
     del browser
