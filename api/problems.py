@@ -26,6 +26,9 @@ from workers.errors import InvalidInputs, OrderRefused, StoreUnavailable, Worker
 
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
+_GONE = "client disconnected prematurely"
+"""What litestar raises where the client leaves before its body has come."""
+
 CHALLENGE = 'Bearer realm="tallystick"'
 
 
@@ -52,6 +55,8 @@ def _own(error: errors.ApiError) -> Found:
 
 
 def _http(error: HTTPException) -> Found:
+    if error.detail == _GONE:
+        return Found(code="bad-request")  # nobody is left to read it, and nothing is wrong here
     code = _BY_STATUS.get(
         error.status_code, "internal-error" if error.status_code >= HTTP_500_INTERNAL_SERVER_ERROR else "bad-request"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Generator, Iterator
 from uuid import uuid4
@@ -157,6 +158,20 @@ def test_only_forms_are_read(site: Site, window: Window) -> None:
         "/generate", content=b"a=" + b"b" * 100_000, headers={"Content-Type": "application/x-www-form-urlencoded"}
     )
     assert large.status_code == 400
+
+
+def test_who_leaves_in_the_middle_of_a_form_is_no_fault_of_ours(
+    site: Site, window: Window, caplog: pytest.LogCaptureFixture
+) -> None:
+    window.signs_in(site.customer())
+    cookies = "; ".join(f"{name}={value}" for name, value in window.http.cookies.items())
+    head = f"POST /price HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\nContent-Length: 100\r\n"
+    with socket.create_connection(site.socket.getsockname()) as connection:
+        connection.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\nprompt=".encode())
+        time.sleep(0.2)
+    time.sleep(0.3)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    assert window.get().status_code == 200
 
 
 def test_nothing_of_another_organisation_is_seen_or_done(site: Site, window: Window) -> None:
