@@ -54,11 +54,10 @@ class AttemptObserver:
         message = get_current_span().get_span_context()
         links = [Link(message)] if message.is_valid else []
         context = context_of(self._trace_of(claim.job_id))
-        tracer = self._telemetry.tracer
         start = time.perf_counter()
         with (
             bound(**facts),
-            tracer.start_as_current_span("attempt", context, SpanKind.CONSUMER, links=links, attributes=facts) as span,
+            self._telemetry.span("attempt", context, SpanKind.CONSUMER, links=links, attributes=facts) as span,
         ):
 
             def told(report: Report) -> None:
@@ -136,9 +135,7 @@ class TracedExecutor:
         facts = {"node": self.name}
         if not get_current_span().is_recording():
             return self._timed(what, call, *args, **kwargs)
-        with self._telemetry.tracer.start_as_current_span(
-            f"node {what}", kind=SpanKind.CLIENT, attributes=facts
-        ) as span:
+        with self._telemetry.span(f"node {what}", kind=SpanKind.CLIENT, attributes=facts) as span:
             answer = self._timed(what, call, *args, **kwargs)
             span.set_attribute("tallystick.answer", type(answer).__name__)
             return answer

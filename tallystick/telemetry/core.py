@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, NoOpMeterProvider, Observation
-from opentelemetry.trace import NoOpTracerProvider
+from opentelemetry.trace import Link, NoOpTracerProvider, Span, SpanKind, StatusCode
+from opentelemetry.util.types import Attributes
 
 from tallystick import __version__
 from tallystick.settings import Settings
@@ -34,6 +36,35 @@ class Telemetry:
     def on(self) -> bool:
         """Whether anybody looks at all; if not, nothing needs to be wrapped."""
         return self.tracing or self.measuring
+
+    @contextlib.contextmanager
+    def span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        *,
+        links: Sequence[Link] = (),
+        attributes: Attributes = None,
+    ) -> Generator[Span]:
+        """A current span for the block; without ``context`` a child of the current one.
+
+        Of an exception it keeps the kind alone: messages and stacks may hold what a customer wrote.
+        """
+        with self.tracer.start_as_current_span(
+            name,
+            context,
+            kind,
+            links=links,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield span
+            except Exception as error:
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+                raise
 
     def gauge(self, name: str, unit: str, meaning: str, read: Callable[[], Sequence[Reading]]) -> None:
         """Have a value read whenever somebody asks for the metrics; ``read`` must not raise and not wait long."""

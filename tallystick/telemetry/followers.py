@@ -46,10 +46,8 @@ class TracedFollower:
 
     def _seen(self, events: Sequence[RecordedEvent], links: list[Link]) -> Fold:
         facts = {"tallystick.events": len(events), "tallystick.position": events[-1].position}
-        tracer = self._telemetry.tracer
-        with tracer.start_as_current_span(
-            f"follow {self.name}", Context(), SpanKind.CONSUMER, links=links, attributes=facts
-        ):
+        name = f"follow {self.name}"
+        with self._telemetry.span(name, Context(), SpanKind.CONSUMER, links=links, attributes=facts):
             yield from self._inner.fold(events)
 
 

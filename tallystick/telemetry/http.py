@@ -49,10 +49,8 @@ class SeenApplication:
     async def _see(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         answer = _Answer(send)
-        tracer = self._telemetry.tracer
-        with tracer.start_as_current_span(
-            method, context_of(_header(scope, b"traceparent")), SpanKind.SERVER, record_exception=False
-        ) as span:
+        context = context_of(_header(scope, b"traceparent"))
+        with self._telemetry.span(method, context, SpanKind.SERVER) as span:
             try:
                 await self._inner(scope, receive, answer.send)
             finally:

@@ -25,7 +25,7 @@ class TracedLedger:
 
     def __init__(self, inner: Ledger, telemetry: Telemetry) -> None:
         self._inner = inner
-        self._tracer = telemetry.tracer
+        self._telemetry = telemetry
         self._instruments = telemetry.instruments
 
     def submit(self, request: Request, *, timeout_s: float = SUBMIT_TIMEOUT_S) -> Answer:
@@ -36,7 +36,7 @@ class TracedLedger:
         """See ``LedgerWriter``."""
         operation = requests[0].operation if requests else "nothing"
         facts = {"tallystick.operation": operation, "tallystick.requests": len(requests)}
-        with self._tracer.start_as_current_span(f"ledger {operation}", kind=SpanKind.CLIENT, attributes=facts) as span:
+        with self._telemetry.span(f"ledger {operation}", kind=SpanKind.CLIENT, attributes=facts) as span:
             try:
                 answers = self._inner.submit_many(_carrying(requests, span), timeout_s=timeout_s)
             except LedgerError as error:

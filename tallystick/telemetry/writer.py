@@ -21,7 +21,7 @@ class BatchObserver:
     """``ledger.writer_thread.Observer``."""
 
     def __init__(self, telemetry: Telemetry) -> None:
-        self._tracer = telemetry.tracer
+        self._telemetry = telemetry
         self._instruments = telemetry.instruments
 
     @contextlib.contextmanager
@@ -33,7 +33,7 @@ class BatchObserver:
             yield
             return
         facts = {"tallystick.requests": len(batch)}
-        with self._tracer.start_as_current_span("ledger batch", Context(), links=links, attributes=facts):
+        with self._telemetry.span("ledger batch", Context(), links=links, attributes=facts):
             yield
 
     def step(self, request: WriterRequest, answer: Callable[[WriterRequest], Any]) -> Any:
@@ -73,7 +73,7 @@ class BatchObserver:
         if not batch.is_recording():
             yield batch
             return
-        with self._tracer.start_as_current_span(name) as span:
+        with self._telemetry.span(name) as span:
             yield span
 
 

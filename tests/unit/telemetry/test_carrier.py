@@ -63,3 +63,15 @@ def test_where_nothing_is_configured_nothing_is_wrapped() -> None:
     assert batch_observer(telemetry) is None
     assert message_middleware(telemetry) == ()
     telemetry.close()
+
+
+def test_a_span_keeps_the_kind_of_an_exception_and_nothing_of_what_it_says() -> None:
+    spans = InMemorySpanExporter()
+    tracers = tracer_provider()
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    telemetry = Telemetry(Providers(tracers=tracers))
+    with pytest.raises(ValueError, match="a fox"), telemetry.span("order"):
+        raise ValueError("a prompt about a fox")
+    (span,) = spans.get_finished_spans()
+    assert span.status.description == "ValueError" and not span.status.is_ok
+    assert "fox" not in span.to_json()
