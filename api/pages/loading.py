@@ -151,7 +151,7 @@ def fault_of(error: InvalidInputs) -> Price:
     problem = error.problems[0]
     field = problem.pointer.removeprefix("/")
     label = _LABELS.get(field, field.replace("_", " ").capitalize())
-    return Price(fault=f"{label}: {problem.detail}.", field=field)
+    return Price(fault=f"{label}: {problem.detail}.")
 
 
 def following(version: int, jobs: list[JobCard], topups: list[TopUpCard]) -> str:

@@ -96,7 +96,6 @@ class Price(Struct, frozen=True, kw_only=True):
     after: str = ""
     short: str = ""
     fault: str = ""
-    field: str = ""
     note: str = ""
 
 
