@@ -52,7 +52,7 @@ def tell(settings: Settings, console: Console) -> bool:
     console.print("[bold]One credit's whole life[/bold]\n")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with running_site(own, lambda what: _note(console, f"starting {what} …")) as site:
+        with running_site(own, lambda what: _note(console, f"starting {what} …" if what else "")) as site:
             _said(console, Step("start", str), _beginning(site, time.monotonic() - started))
             _live(site, out, console)
     except (Failed, *_EXPECTED) as error:
@@ -117,7 +117,7 @@ def _said(console: Console, step: Step, words: str) -> None:
 
 
 def _note(console: Console, words: str) -> None:
-    if console.is_terminal:
+    if console.is_terminal and words:
         console.print(f"[dim]{words}[/dim]", highlight=False)
 
 

@@ -33,7 +33,11 @@ _STOP_LIMIT_S = 6.5
 """The API cuts its streams after five seconds, a worker its jobs after three; the rest of ten is for the servers."""
 
 Tell = Callable[[str], None]
-"""Told what is being done now."""
+"""Told what is begun now, and nothing while that is waited for; may raise ``Stopped``."""
+
+
+class Stopped(Exception):
+    """Somebody wants it to end before it is up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,7 @@ class Site:
 def running_site(settings: Settings, tell: Tell) -> Generator[Site]:
     """Run everything while the block does. Call it from the main thread.
 
+    :raises Stopped: by ``tell``.
     :raises NotReady: the sandbox would stand beside real money.
     :raises DataFolderBusy: another one runs in this data folder.
     :raises ServiceError: a part does not start, or the address is taken; the message names its log.
@@ -85,7 +90,7 @@ def running_site(settings: Settings, tell: Tell) -> Generator[Site]:
         standin = None
         if not settings.comfyui_nodes:
             tell("a stand-in for a GPU node")
-            node, standin = _start_standin(supervisor, settings)
+            node, standin = _start_standin(supervisor, settings, tell)
             settings = settings.with_values(comfyui_nodes=(node,))
         tell("API, worker and followers")
         site = Site(
@@ -96,7 +101,7 @@ def running_site(settings: Settings, tell: Tell) -> Generator[Site]:
             standin=standin,
             embedded=embedded,
         )
-        _start_ours(site)
+        _start_ours(site, tell)
         yield site
 
 
@@ -126,7 +131,7 @@ def _free_port(settings: Settings) -> int:
         raise ServiceError("http", f"{settings.host}:{settings.port}: {error.strerror}; {hint}") from error
 
 
-def _start_standin(supervisor: Supervisor, settings: Settings) -> tuple[str, str]:
+def _start_standin(supervisor: Supervisor, settings: Settings, tell: Tell) -> tuple[str, str]:
     """A node without a GPU; its address and its control address, which stay when it is started again."""
     data = settings.data_dir / "node"
     data.mkdir(exist_ok=True)
@@ -134,7 +139,7 @@ def _start_standin(supervisor: Supervisor, settings: Settings) -> tuple[str, str
     arguments = ["--port", str(ports[0]), "--control-port", str(ports[1]), "--data", str(data)]
     node = supervisor.start(Program(name="node", module="workers.standin", arguments=arguments, stop_limit_s=1.0))
     url, control_url = (f"http://127.0.0.1:{port}" for port in ports)
-    _wait_until(supervisor, [node], lambda: _answers(f"{url}/queue"))
+    _wait_until(supervisor, [node], lambda: _answers(f"{url}/queue"), tell)
     return url, control_url
 
 
@@ -150,7 +155,7 @@ def _kept_ports(file: Path) -> tuple[int, int]:
     return ports
 
 
-def _start_ours(site: Site) -> None:
+def _start_ours(site: Site, tell: Tell) -> None:
     """API, worker, followers; each is given addresses of the serving role only."""
     programs = {
         "api": ("serve", "--http-only"),
@@ -169,7 +174,7 @@ def _start_ours(site: Site) -> None:
         )
         for offset, (name, arguments) in enumerate(programs.items())
     ]
-    _wait_until(site.supervisor, children, lambda: _answers(f"{site.url}/readyz"))
+    _wait_until(site.supervisor, children, lambda: _answers(f"{site.url}/readyz"), tell)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -193,7 +198,7 @@ def _metrics(settings: Settings, offset: int) -> dict[str, str]:
     return {"TALLYSTICK_METRICS_PORT": "" if port is None else str(port + offset if port else 0)}
 
 
-def _wait_until(supervisor: Supervisor, children: list[Child], ready: Callable[[], bool]) -> None:
+def _wait_until(supervisor: Supervisor, children: list[Child], ready: Callable[[], bool], tell: Tell) -> None:
     """Wait for children that have just been started; one that ends instead is the end."""
     ends = time.monotonic() + _START_LIMIT_S
     while not ready():
@@ -202,6 +207,7 @@ def _wait_until(supervisor: Supervisor, children: list[Child], ready: Callable[[
         if time.monotonic() > ends:
             names = ", ".join(f"{child.program.name} ({child.log})" for child in children)
             raise ServiceError("start", f"not ready within {_START_LIMIT_S:.0f} s: {names}")
+        tell("")
         time.sleep(_POLL_S)
 
 

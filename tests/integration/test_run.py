@@ -130,3 +130,11 @@ def test_a_port_that_is_taken_is_one_clear_error() -> None:
     assert done.returncode == 1
     assert f"127.0.0.1:{port}: Address already in use; set TALLYSTICK_PORT" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("after", ["PostgreSQL and Redis", "API, worker and followers"])
+def test_it_can_be_stopped_before_it_is_up(after: str) -> None:
+    with site() as found:
+        found.begin()
+        found.read_until(f"starting {after}")
+        assert found.stop() < 10

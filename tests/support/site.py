@@ -59,8 +59,8 @@ class RunningSite:
         self.url = self.key = ""
         self.http = httpx.Client(timeout=20.0, trust_env=False)
 
-    def start(self) -> None:
-        """Start it, and read what it prints until it is up."""
+    def begin(self) -> None:
+        """Start it, and wait for nothing."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tallystick", "run"],
             cwd=ROOT,
@@ -70,13 +70,18 @@ class RunningSite:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.said = self._read_until("Ctrl-C stops it.")
+
+    def start(self) -> None:
+        """Start it, and read what it prints until it is up."""
+        self.begin()
+        self.said = self.read_until("Ctrl-C stops it.")
         url, key = _URL.search(self.said), _KEY.search(self.said)
         assert url and key, self.said
         self.url, self.key = url[0], key[0]
         self.environment["TALLYSTICK_PORT"] = self.url.rsplit(":", 1)[1]
 
-    def _read_until(self, end: str) -> str:
+    def read_until(self, end: str) -> str:
+        """What it prints, up to and with a text."""
         assert self.process is not None and self.process.stdout is not None
         output = self.process.stdout.fileno()
         said, ends = "", time.monotonic() + STARTS_WITHIN_S

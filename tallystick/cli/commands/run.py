@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from threading import Event
@@ -11,7 +12,7 @@ import click
 from tallystick import settings as settings_module
 from tallystick.errors import ServiceError
 from tallystick.run_process import until_stopped
-from tallystick.run_site import Site, running_site
+from tallystick.run_site import Site, Stopped, running_site
 from tallystick.run_welcome import tries, welcome
 from tallystick.telemetry.logs import log_to
 
@@ -27,10 +28,16 @@ def command() -> None:
     log_to(None, settings.with_values(log_level="warning"), "run")
     stopping = until_stopped()
     started = time.monotonic()
-    with running_site(settings, lambda what: click.echo(f"starting {what} …", err=True)) as site:
-        if not stopping.is_set():
-            greet(site, time.monotonic() - started)
-            stay(site, stopping)
+
+    def tell(what: str) -> None:
+        if stopping.is_set():
+            raise Stopped
+        if what:
+            click.echo(f"starting {what} …", err=True)
+
+    with contextlib.suppress(Stopped), running_site(settings, tell) as site:
+        greet(site, time.monotonic() - started)
+        stay(site, stopping)
         click.echo("stopping …", err=True)
     logging.shutdown()
 
