@@ -1,6 +1,7 @@
 # The two commands are `make demo` and `make test`; `make run` stays up. All need python3 >= 3.11 with venv, and git.
 PY := .venv/bin/python
-TEST_WORKERS ?= 2
+# More than cores: many tests wait for something, few compute.
+TEST_WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 SOURCES := ledger customers payments workers projections api tallystick migrations tests
 
