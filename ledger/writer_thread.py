@@ -11,17 +11,18 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from threading import Condition, Thread
 from typing import Any, Protocol
 
 from ledger import errors, limits
 from ledger.domain.verdicts import Answer
 from ledger.ports import Request
+from ledger.tickets import THREADS, Home, LoopHome, Ticket, tell
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import Prepared, prepare
-from ledger.writer.requests import WriterRequest
+from ledger.writer.requests import Reconnect, WriterRequest
 
 _log = logging.getLogger(__name__)
 
@@ -38,37 +39,17 @@ class Store(Protocol):
         ...
 
 
-class Ticket:
-    """Requests of one caller, queued together; taken in parts if the batch is full.
-
-    The caller waits on a thread, or on the event ``loop`` that is named.
-    """
-
-    __slots__ = ("answers", "future", "items", "loop", "taken")
-
-    def __init__(
-        self, items: Sequence[Prepared], future: AnyFuture, loop: asyncio.AbstractEventLoop | None = None
-    ) -> None:
-        self.items = items
-        self.taken = 0
-        self.answers: list[Answer | errors.LedgerError] = []
-        self.future = future
-        self.loop = loop
-
-    @property
-    def settled(self) -> bool:
-        """Whether every request has its answer."""
-        return len(self.answers) == len(self.items)
-
-
-AnyFuture = Future[None] | asyncio.Future[None]
+Answered = Callable[[Sequence[Answer]], None]
 
 
 class Observer(Protocol):
     """Sees the writer at work, for spans and metrics. What it does itself must not fail."""
 
-    def batch(self, batch: Sequence[Prepared]) -> AbstractContextManager[Any]:
-        """Wrap one batch, from the first question to the store until its commit or end."""
+    def batch(self, batch: Sequence[Prepared]) -> AbstractContextManager[Answered | None]:
+        """Wrap one batch, from the first question to the store until its commit or end.
+
+        What the block is given is called with the batch's answers, if there are any.
+        """
         ...
 
     def step(self, request: WriterRequest, answer: Callable[[WriterRequest], Any]) -> Any:
@@ -79,7 +60,7 @@ class Observer(Protocol):
 class Unobserved:
     """``Observer`` that sees nothing."""
 
-    def batch(self, batch: Sequence[Prepared]) -> AbstractContextManager[Any]:
+    def batch(self, batch: Sequence[Prepared]) -> AbstractContextManager[Answered | None]:
         """See ``Observer``."""
         assert batch
         return nullcontext()
@@ -118,23 +99,60 @@ class WriterThread:
         if not requests:
             return []
         future: Future[None] = Future()
-        ticket = Ticket([prepare(request, self._secret) for request in requests], future)
+        ticket = Ticket([prepare(request, self._secret) for request in requests], THREADS, future)
         self._enqueue(ticket)
         try:
             future.result(timeout_s)
         except TimeoutError:
-            self._withdraw(ticket)
+            if self.withdraw(ticket):
+                raise errors.NotDone("the deadline passed while the request was queued") from None
             raise errors.OutcomeUnknown("the deadline passed while the request was being written") from None
-        return _answers(ticket)
+        return ticket.result()
 
     async def submit_async(self, requests: Sequence[Request]) -> list[Answer]:
         """The same for a caller on an event loop; the caller's own time-out cancels nothing that was taken."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        ticket = Ticket([prepare(request, self._secret) for request in requests], future, loop)
+        ticket = Ticket([prepare(request, self._secret) for request in requests], LoopHome(loop), future)
         self._enqueue(ticket)
         await future
-        return _answers(ticket)
+        return ticket.result()
+
+    @property
+    def closing(self) -> bool:
+        """Whether it takes nothing more."""
+        return self._closing
+
+    def enqueue(self, tickets: Sequence[Ticket]) -> int:
+        """Queue tickets in order; how many of them there was room for. Their homes are told when they are settled."""
+        with self._wake:
+            if self._closing:
+                return 0
+            for count, ticket in enumerate(tickets):
+                if self._queued + len(ticket.items) > limits.QUEUE_COMMANDS_MAX:
+                    self._wake.notify()
+                    return count
+                self._queue.append(ticket)
+                self._queued += len(ticket.items)
+            self._wake.notify()
+        return len(tickets)
+
+    def withdraw(self, ticket: Ticket) -> bool:
+        """Take a ticket out of the queue; False if any of it was taken already."""
+        with self._wake:
+            if ticket.taken or ticket not in self._queue:
+                return False
+            self._queue.remove(ticket)
+            self._queued -= len(ticket.items)
+        return True
+
+    def forget(self, home: Home) -> None:
+        """Take all tickets of a home out of the queue: nobody waits for them any more."""
+        with self._wake:
+            kept = [ticket for ticket in self._queue if ticket.taken or ticket.home is not home]
+            dropped = sum(len(ticket.items) for ticket in self._queue) - sum(len(ticket.items) for ticket in kept)
+            self._queue = deque(kept)
+            self._queued -= dropped
 
     def close(self) -> None:
         """Finish the batch in hand, refuse what is queued, give up the connection."""
@@ -145,21 +163,8 @@ class WriterThread:
         self._store.close()
 
     def _enqueue(self, ticket: Ticket) -> None:
-        with self._wake:
-            if self._closing:
-                raise errors.NotDone("the writer is stopping")
-            if self._queued + len(ticket.items) > limits.QUEUE_COMMANDS_MAX:
-                raise errors.NotDone("the writer's queue is full")
-            self._queue.append(ticket)
-            self._queued += len(ticket.items)
-            self._wake.notify()
-
-    def _withdraw(self, ticket: Ticket) -> None:
-        with self._wake:
-            if ticket.taken == 0 and ticket in self._queue:
-                self._queue.remove(ticket)
-                self._queued -= len(ticket.items)
-                raise errors.NotDone("the deadline passed while the request was queued")
+        if not self.enqueue([ticket]):
+            raise errors.NotDone("the writer is stopping" if self._closing else "the writer's queue is full")
 
     def _work(self) -> None:
         while taken := self._take():
@@ -167,25 +172,30 @@ class WriterThread:
             answers = self._write(batch)
             start = 0
             for ticket, items in taken:
-                ticket.answers.extend(answers[start : start + len(items)])
+                if isinstance(answers, errors.LedgerError):
+                    ticket.error = answers
+                else:
+                    ticket.answers += answers[start : start + len(items)]
                 start += len(items)
-            tell([ticket for ticket, _ in taken if ticket.settled])
+            tell(ticket for ticket, _ in taken if ticket.taken == len(ticket.items))
 
-    def _write(self, batch: Sequence[Prepared]) -> Sequence[Answer | errors.LedgerError]:
+    def _write(self, batch: Sequence[Prepared]) -> Sequence[Answer] | errors.LedgerError:
         try:
-            with self._observer.batch(batch):
+            with self._observer.batch(batch) as answered:
                 answers = run(write(batch, self._memory), self._answer)
+                if answered is not None:
+                    answered(answers)
         except Exception as error:  # noqa: BLE001  whatever it was, callers are told that they must ask again
             _log.exception("a batch of %d requests has no known outcome", len(batch))
             self._memory.forget()
-            return [errors.OutcomeUnknown(str(error))] * len(batch)
+            return errors.OutcomeUnknown(str(error))
         for fault in self._memory.faults:
             _log.error("a request failed with a fault of ours", exc_info=fault)
         self._memory.faults.clear()
         return answers
 
     def _answer(self, request: WriterRequest) -> Any:
-        if self._closing and not _finishes(request):
+        if self._closing and isinstance(request, Reconnect):
             raise _Stopped("the writer stopped")
         return self._observer.step(request, self._store.answer)
 
@@ -202,52 +212,27 @@ class WriterThread:
         count, size = 0, 0
         while self._queue and count < limits.BATCH_COMMANDS_MAX and size < limits.BATCH_BYTES_MAX:
             ticket = self._queue[0]
-            items = ticket.items[ticket.taken : ticket.taken + limits.BATCH_COMMANDS_MAX - count]
+            items = ticket.items
+            if ticket.taken or len(items) > limits.BATCH_COMMANDS_MAX - count:
+                items = items[ticket.taken : ticket.taken + limits.BATCH_COMMANDS_MAX - count]
             ticket.taken += len(items)
             if ticket.taken == len(ticket.items):
                 self._queue.popleft()
             count += len(items)
-            size += sum(item.size for item in items)
-            self._queued -= len(items)
+            for item in items:
+                size += item.size
             yield ticket, items
+        self._queued -= count
 
     def _refuse_queued(self) -> None:
-        for ticket in self._queue:
-            missing = len(ticket.items) - len(ticket.answers)
-            ticket.answers.extend([errors.NotDone("the writer is stopping")] * missing)
-        tell(list(self._queue))
-        self._queue.clear()
+        """A ticket of which a part was written has no known outcome; one that was never taken is not done."""
+        refused, self._queue = list(self._queue), deque()
+        self._queued = 0
+        for ticket in refused:
+            kind = errors.OutcomeUnknown if ticket.taken else errors.NotDone
+            ticket.error = ticket.error or kind("the writer is stopping")
+        tell(refused)
 
 
 class _Stopped(Exception):
     """The program ends while the database is away: the batch's outcome is unknown."""
-
-
-def _finishes(request: WriterRequest) -> bool:
-    return type(request).__name__ in {"Append", "Rollback"}
-
-
-def tell(tickets: Sequence[Ticket]) -> None:
-    """Wake the callers whose answers are all there; a loop is woken once for all its callers."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[AnyFuture]] = {}
-    for ticket in tickets:
-        if ticket.loop is None:
-            ticket.future.set_result(None)
-        else:
-            by_loop.setdefault(ticket.loop, []).append(ticket.future)
-    for loop, futures in by_loop.items():
-        with suppress(RuntimeError):  # the loop was closed: its callers are gone
-            loop.call_soon_threadsafe(_wake_futures, futures)
-
-
-def _wake_futures(futures: Sequence[AnyFuture]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
-
-
-def _answers(ticket: Ticket) -> list[Answer]:
-    for answer in ticket.answers:
-        if isinstance(answer, errors.LedgerError):
-            raise answer
-    return [answer for answer in ticket.answers if isinstance(answer, Answer)]
