@@ -14,6 +14,28 @@
     ├── InsufficientCredits     insufficient-credits
     ├── TooManyHolds            too-many-holds
     ├── TooManySlices           too-many-slices
+    ├── AccountIsFrozen         account-frozen
+    ├── AccountIsClosed         account-closed
+    ├── AccountNotEmpty         account-not-empty
+    ├── GrantUnknown            grant-unknown
+    ├── GrantIsFrozen           grant-frozen
+    ├── GrantNotFrozen          grant-not-frozen
+    ├── GrantEnded              grant-ended
+    ├── RevokeAboveGrant        revoke-above-grant
+    ├── ExtensionNotLater       extension-not-later
+    ├── RaiseAboveCap           raise-above-cap
+    ├── LateFinishOver          late-finish-over
+    ├── DebitExists             debit-exists
+    ├── DebitUnknown            debit-unknown
+    ├── ReverseAboveDebit       reverse-above-debit
+    ├── OverdraftRepaid         overdraft-repaid
+    ├── OtherOrganisation       other-organisation
+    ├── SecondOperatorNeeded    second-operator-needed
+    ├── EffectiveInFuture       effective-in-future
+    ├── BudgetUnknown           budget-unknown
+    ├── BudgetExceeded          budget-exceeded
+    ├── TooManyRefusals         too-many-refusals   (transient)
+    ├── UpgradeNeeded           upgrade-needed      (transient)
     ├── KeyConflict             idempotency-key-conflict
     ├── VersionConflict         version-conflict    (transient)
     ├── StreamConflict          stream-conflict     (transient)
@@ -110,6 +132,140 @@ class TooManySlices(Refusal):
     """Facts: ``slices_max``."""
 
     code = "too-many-slices"
+
+
+class AccountIsFrozen(Refusal):
+    """Nothing new may be spent. Facts: ``account_id``."""
+
+    code = "account-frozen"
+
+
+class AccountIsClosed(Refusal):
+    """The account has ended. Facts: ``account_id``."""
+
+    code = "account-closed"
+
+
+class AccountNotEmpty(Refusal):
+    """It cannot be closed yet. Facts: ``posted_ucr``, ``open_holds``, ``debt_ucr``."""
+
+    code = "account-not-empty"
+
+
+class GrantUnknown(Refusal):
+    """No such grant in this account. Facts: ``grant_id``."""
+
+    code = "grant-unknown"
+
+
+class GrantIsFrozen(Refusal):
+    """A dispute over it is open already. Facts: ``grant_id``."""
+
+    code = "grant-frozen"
+
+
+class GrantNotFrozen(Refusal):
+    """No dispute over it is open. Facts: ``grant_id``."""
+
+    code = "grant-not-frozen"
+
+
+class GrantEnded(Refusal):
+    """It was revoked as a whole, or has no end to move. Facts: ``grant_id``."""
+
+    code = "grant-ended"
+
+
+class RevokeAboveGrant(Refusal):
+    """Facts: ``grant_id``, ``requested_ucr``, ``revocable_ucr``."""
+
+    code = "revoke-above-grant"
+
+
+class ExtensionNotLater(Refusal):
+    """An extension ends later than the grant does. Facts: ``grant_id``, ``expires_at``."""
+
+    code = "extension-not-later"
+
+
+class RaiseAboveCap(Refusal):
+    """Facts: ``hold_id``, ``amount_ucr`` (with the raise), ``cap_ucr``."""
+
+    code = "raise-above-cap"
+
+
+class LateFinishOver(Refusal):
+    """The time in which an expired hold may still be finished is over. Facts: ``hold_id``, ``resolved_at``."""
+
+    code = "late-finish-over"
+
+
+class DebitExists(Refusal):
+    """Facts: ``debit_id``."""
+
+    code = "debit-exists"
+
+
+class DebitUnknown(Refusal):
+    """No such debit in this account. Facts: ``debit_id``."""
+
+    code = "debit-unknown"
+
+
+class ReverseAboveDebit(Refusal):
+    """Facts: ``debit_id``, ``requested_ucr``, ``reversible_ucr``."""
+
+    code = "reverse-above-debit"
+
+
+class OverdraftRepaid(Refusal):
+    """The overdraft that the debit drew on is repaid: two operators adjust instead. Facts: ``debit_id``."""
+
+    code = "overdraft-repaid"
+
+
+class OtherOrganisation(Refusal):
+    """Credits never move between organisations. Facts: ``to_account_id``."""
+
+    code = "other-organisation"
+
+
+class SecondOperatorNeeded(Refusal):
+    """Nobody approves what they asked for themselves."""
+
+    code = "second-operator-needed"
+
+
+class EffectiveInFuture(Refusal):
+    """What is entered later may lie in the past, never ahead. Facts: ``effective_at``."""
+
+    code = "effective-in-future"
+
+
+class BudgetUnknown(Refusal):
+    """No such budget in this organisation. Facts: ``budget_id``."""
+
+    code = "budget-unknown"
+
+
+class BudgetExceeded(Refusal):
+    """Facts: ``budget_id``, ``limit_ucr``, ``used_ucr``, ``required_ucr``, ``resets_at`` (None: never)."""
+
+    code = "budget-exceeded"
+
+
+class TooManyRefusals(Refusal):
+    """Too many refusals were kept for this account today; this one was not. Facts: ``kept_max``."""
+
+    code = "too-many-refusals"
+    transient = True
+
+
+class UpgradeNeeded(Refusal):
+    """A newer release has written to this account what this one cannot read. Facts: ``account_id``."""
+
+    code = "upgrade-needed"
+    transient = True
 
 
 class KeyConflict(Refusal):

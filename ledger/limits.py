@@ -32,6 +32,25 @@ OPEN_HOLDS_MAX = 20_000
 
 HOLD_LEASE_MAX_S = 7 * 24 * 3600
 GRANT_LIFETIME_MAX_S = 20 * 366 * 24 * 3600
+LATE_FINISH_MAX_S = 3600
+"""How long after its expiry a hold without a job may still be finished."""
+
+REVERSAL_GRACE_S = 30 * 24 * 3600
+"""How long credits are usable that return to a grant which has ended, if nothing else is asked for."""
+
+BACKDATE_MAX_S = 400 * 24 * 3600
+"""How far in the past an effective date may lie."""
+
+LINKED_MAX = 32
+"""Most commands that are done together or not at all."""
+
+BUDGETS_MAX = 8
+"""Most budgets that one hold or debit counts against."""
+
+SNAPSHOT_EVERY = 256
+"""Events of an account between two snapshots: a past balance replays fewer than this."""
+
+REFUSALS_KEPT_PER_ACCOUNT_DAY = 10_000
 
 SUBMIT_TIMEOUT_S = 10.0
 CLOCK_SKEW_MAX_S = 30.0
@@ -44,3 +63,6 @@ assert AMOUNT_MAX_UCR * BATCH_COMMANDS_MAX < INT64_MAX, "one batch cannot overfl
 assert BATCH_COMMANDS_MAX <= QUEUE_COMMANDS_MAX
 assert EVENT_BYTES_MAX <= BATCH_BYTES_MAX
 assert SLICES_MAX * 60 < EVENT_BYTES_MAX, "the longest list of slices fits an event"
+assert LINKED_MAX <= BATCH_COMMANDS_MAX
+assert LATE_FINISH_MAX_S < HOLD_LEASE_MAX_S
+assert REVERSAL_GRACE_S < GRANT_LIFETIME_MAX_S

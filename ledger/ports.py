@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ledger.domain.codec import NewEvent, RecordedEvent
-from ledger.domain.commands import Command
+from ledger.domain.commands import AccountCommand, Command
 from ledger.domain.verdicts import Answer
 from ledger.limits import SUBMIT_TIMEOUT_S
 
@@ -56,12 +56,14 @@ class Request(Struct, frozen=True, kw_only=True):
     ``body`` is what the caller sent, by field: a repeat with another body is refused naming the field; by
     default the command's own fields. ``origin`` says whether a refusal is kept ("caller") or the same key may
     succeed later ("system"). ``subject_id`` comes back in the verdict, also when it is replayed. ``traceparent`` is
-    kept beside what is appended, and is no part of it.
+    kept beside what is appended, and is no part of it. ``linked`` commands are done after ``command``, all or none:
+    the first refusal is the answer, with ``linked_index``.
     """
 
     key: str
     operation: str
     command: Command | None = None
+    linked: tuple[AccountCommand, ...] = ()
     scope_id: UUID | None = None
     body: Mapping[str, Any] | None = None
     origin: Origin = "system"

@@ -10,15 +10,9 @@ from uuid import UUID
 
 from msgspec import Struct, ValidationError
 
-from ledger.domain.account import (
-    STATE_FORMAT,
-    Account,
-    Hold,
-    decode_slices,
-    encode_account,
-)
-from ledger.domain.codec import ACCOUNT_PREFIX, RecordedEvent, account_event
-from ledger.domain.evolve import OpenHolds, evolve
+from ledger.domain.account import STATE_FORMAT, Account, Hold, decode_parts, encode_account
+from ledger.domain.codec import RecordedEvent, account_event, is_account_event
+from ledger.domain.evolve import Rows, evolve
 from ledger.follower import READ
 from ledger.sansio import Core, Row, Run, Statement
 from ledger.writer.chain import GENESIS, expected_hash
@@ -78,7 +72,7 @@ class _Replay:
         self.log_hash: bytes = GENESIS
         self.streams: dict[UUID, StreamHead] = {}
         self.accounts: dict[UUID, Account] = {}
-        self.holds: OpenHolds = {}
+        self.rows = Rows()
 
     def take(self, event: RecordedEvent) -> Finding | None:
         """Take the next event; what is wrong with it."""
@@ -91,12 +85,12 @@ class _Replay:
             return Finding(event.position, "its hash does not fit what is stored")
         self.position, self.log_hash = event.position, event.hash
         self.streams[event.stream_id] = StreamHead(event.version, event.hash)
-        return self._evolve(event) if event.tag.startswith(ACCOUNT_PREFIX) else None
+        return self._evolve(event) if is_account_event(event.tag) else None
 
     def _evolve(self, event: RecordedEvent) -> Finding | None:
         account = self.accounts.setdefault(event.stream_id, Account(account_id=event.stream_id, organisation_id=_NIL))
         try:
-            evolve(account, self.holds, account_event(event.state), event.recorded_at, event.position)
+            evolve(account, self.rows, account_event(event.state), event.recorded_at, event.position)
             account.check()
         except (AssertionError, KeyError, ValidationError) as error:
             return Finding(event.position, f"account {event.stream_id}: {error}")
@@ -121,7 +115,7 @@ def verify() -> Core[Report]:
     return Report(
         events=replayed.position,
         accounts=len(replayed.accounts),
-        holds=len(replayed.holds),
+        holds=len(replayed.rows.holds),
         head_hash=replayed.log_hash,
         findings=tuple(findings),
     )
@@ -171,14 +165,16 @@ def _check_holds(replayed: _Replay) -> Core[list[Finding]]:
         findings.extend(
             Finding(row["opened_position"], f"hold {row['hold_id']}: its row is not what its events say")
             for row in rows
-            if replayed.holds.get(row["hold_id"]) != _hold(row)
+            if replayed.rows.holds.get(row["hold_id"]) != _hold(row)
         )
-    if not findings and seen != len(replayed.holds):
-        findings.append(Finding(0, f"{seen} hold rows for {len(replayed.holds)} holds"))
+    if not findings and seen != len(replayed.rows.holds):
+        findings.append(Finding(0, f"{seen} hold rows for {len(replayed.rows.holds)} holds"))
     return findings[:1]
 
 
 def _hold(row: Row) -> Hold:
-    fields = {name: row[name] for name in Hold.__struct_fields__ if name != "slices"}
-    hold = Hold(**fields, slices=decode_slices(row["slices"]))
+    parts = decode_parts(row["slices"])
+    left_out = {"slices", "spent", "budgets", "cap_ucr"}
+    fields = {name: row[name] for name in Hold.__struct_fields__ if name not in left_out}
+    hold = Hold(**fields, slices=parts.slices, spent=parts.spent, budgets=parts.budgets, cap_ucr=parts.cap_ucr)
     return hold if hold.remaining_ucr == row["remaining_ucr"] else Hold(**fields, slices=())

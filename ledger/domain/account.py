@@ -1,24 +1,31 @@
-"""State of an account: sums and live grants; open holds are rows beside it.
+"""State of an account: sums and live grants; holds, ended grants and budgets are rows beside it.
 
 State is a cache in meaning: replaying the stream gives the same bytes. It is mutable, and only ``evolve`` changes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
-from ledger.domain.events import GrantKind, Slice
+from ledger.domain.events import OVERDRAFT, BudgetUse, DebtCause, DebtPart, GrantKind, Slice, SpentAs
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
+AccountStatus = Literal["open", "frozen", "closed"]
 
 
 class Grant(Struct, kw_only=True, array_like=True):
-    """A live grant. ``order`` is its version in the stream, the last key of the burn order."""
+    """A grant. ``order`` is its version in the stream, the last but one key of the burn order.
+
+    ``freeze_limit_ucr`` is how much of it is disputed (0: no dispute). ``claim_ucr`` is held now and revoked as it
+    comes back; if it is spent instead, ``spent_as`` says who bears it. ``indebted_ucr`` of what was spent has become
+    debt. ``ended``: revoked as a whole.
+    """
 
     grant_id: UUID
     order: int
@@ -30,24 +37,63 @@ class Grant(Struct, kw_only=True, array_like=True):
     held_ucr: int = 0
     spent_ucr: int = 0
     expired_ucr: int = 0
+    cost_micro: int = 0
+    list_value_micro: int = 0
+    book_currency: str = "USD"
+    receipt_id: UUID | None = None
+    generation: int = 1
+    frozen_ucr: int = 0
+    revoked_ucr: int = 0
+    transferred_ucr: int = 0
+    repaid_ucr: int = 0
+    freeze_limit_ucr: int = 0
+    claim_ucr: int = 0
+    indebted_ucr: int = 0
+    claim_cause: DebtCause = "refund"
+    spent_as: SpentAs = "debt"
+    ended: bool = False
 
     @property
     def live(self) -> bool:
-        """Whether anything of it can still move."""
-        return self.free_ucr > 0 or self.held_ucr > 0
+        """Whether anything of it can still move, or somebody is not done with it."""
+        return self.free_ucr > 0 or self.held_ucr > 0 or self.freeze_limit_ucr > 0 or self.claim_ucr > 0
+
+    @property
+    def gone_ucr(self) -> int:
+        """All that has left it."""
+        return self.granted_ucr - self.free_ucr - self.held_ucr - self.frozen_ucr
+
+    @property
+    def used_ucr(self) -> int:
+        """What its owner had of it: spent, given for debt, or moved to another account."""
+        return self.spent_ucr + self.repaid_ucr + self.transferred_ucr
 
     def due(self, now: datetime) -> bool:
         """Whether its end has come."""
         return self.expires_at is not None and self.expires_at <= now
 
     def check(self) -> None:
-        """Assert the algebra of one grant (design: granted = free + held + spent + expired, none below zero)."""
-        parts = (self.free_ucr, self.held_ucr, self.spent_ucr, self.expired_ucr)
+        """Assert the algebra of one grant: its parts are none below zero, and make what was granted."""
+        parts = (
+            self.free_ucr,
+            self.held_ucr,
+            self.frozen_ucr,
+            self.spent_ucr,
+            self.expired_ucr,
+            self.revoked_ucr,
+            self.transferred_ucr,
+            self.repaid_ucr,
+        )
         assert min(parts) >= 0 and sum(parts) == self.granted_ucr, f"grant {self.grant_id} does not add up: {parts}"
+        assert 0 <= self.claim_ucr <= self.granted_ucr and self.indebted_ucr >= 0
+        assert self.frozen_ucr <= self.freeze_limit_ucr
 
 
 class Account(Struct, kw_only=True, array_like=True):
-    """An account at one version. ``hash`` is the hash of its last event; ``version`` 0 is an account not opened."""
+    """An account at one version. ``hash`` is the hash of its last event; ``version`` 0 is an account not opened.
+
+    ``overdraft_held_ucr`` is the part of ``held_ucr`` that no grant covers. ``claims`` counts grants with a claim.
+    """
 
     account_id: UUID
     organisation_id: UUID
@@ -58,20 +104,29 @@ class Account(Struct, kw_only=True, array_like=True):
     held_ucr: int = 0
     open_holds: int = 0
     grants: list[Grant] = []
-
-    @property
-    def frozen_ucr(self) -> int:
-        """Credits frozen by disputes; none until grants can be frozen."""
-        return 0
+    frozen_ucr: int = 0
+    status: AccountStatus = "open"
+    overdraft_limit_ucr: int = 0
+    overdraft_held_ucr: int = 0
+    debts: list[DebtPart] = []
+    claims: int = 0
 
     @property
     def available_ucr(self) -> int:
-        """Credits that can be spent."""
+        """Credits that can be spent; below zero when there is debt."""
         return self.posted_ucr - self.held_ucr - self.frozen_ucr
+
+    @property
+    def debt_ucr(self) -> int:
+        """What was spent and is paid for by nothing."""
+        return sum(part.amount_ucr for part in self.debts)
 
     def grant(self, grant_id: UUID) -> Grant | None:
         """A live grant by id."""
-        return next((grant for grant in self.grants if grant.grant_id == grant_id), None)
+        for grant in self.grants:
+            if grant.grant_id == grant_id:
+                return grant
+        return None
 
     @property
     def next_due_at(self) -> datetime | None:
@@ -84,21 +139,30 @@ class Account(Struct, kw_only=True, array_like=True):
         return [grant for grant in self.grants if grant.free_ucr > 0 and grant.due(now)]
 
     def burn(self, amount_ucr: int) -> tuple[Slice, ...]:
-        """Which grants an amount is taken from, in burn order; the caller has checked that it is there."""
+        """Which grants an amount is taken from, in burn order; what they do not cover is overdraft."""
         return tuple(_take(amount_ucr, self.grants))
 
     def check(self) -> None:
         """Assert the algebra of the whole account."""
+        free_ucr = held_ucr = frozen_ucr = claims = 0
         for grant in self.grants:
             grant.check()
-        free_ucr = sum(grant.free_ucr for grant in self.grants)
-        assert self.held_ucr == sum(grant.held_ucr for grant in self.grants)
-        assert self.posted_ucr == free_ucr + self.held_ucr
-        assert self.held_ucr >= 0 and self.open_holds >= 0
+            free_ucr += grant.free_ucr
+            held_ucr += grant.held_ucr
+            frozen_ucr += grant.frozen_ucr
+            claims += grant.claim_ucr > 0
+        assert self.held_ucr == held_ucr + self.overdraft_held_ucr and self.frozen_ucr == frozen_ucr
+        assert self.posted_ucr == free_ucr + held_ucr + frozen_ucr - self.debt_ucr
+        assert self.overdraft_held_ucr >= 0 and self.open_holds >= 0 and self.claims == claims
+        assert all(part.amount_ucr > 0 for part in self.debts)
 
 
 class Hold(Struct, kw_only=True, array_like=True):
-    """A hold, kept for ever: its ``slices`` are what it still pins, in burn order."""
+    """A hold, or a debit without one, kept for ever.
+
+    ``slices`` are what it still pins, in burn order; ``spent`` what it has debited, in the order of spending, less
+    what was reversed; ``budgets`` what it counts against.
+    """
 
     hold_id: UUID
     account_id: UUID
@@ -111,11 +175,23 @@ class Hold(Struct, kw_only=True, array_like=True):
     opened_at: datetime
     opened_position: int
     resolved_at: datetime | None = None
+    spent: tuple[Slice, ...] = ()
+    budgets: tuple[BudgetUse, ...] = ()
+    cap_ucr: int = 0
 
     @property
     def remaining_ucr(self) -> int:
         """Micro-credits it still pins."""
         return sum(part.amount_ucr for part in self.slices)
+
+
+class HoldParts(Struct, frozen=True, array_like=True):
+    """What stands in one column of a hold's row."""
+
+    slices: tuple[Slice, ...] = ()
+    spent: tuple[Slice, ...] = ()
+    budgets: tuple[BudgetUse, ...] = ()
+    cap_ucr: int = 0
 
 
 def _take(amount_ucr: int, grants: list[Grant]) -> Iterator[Slice]:
@@ -126,11 +202,12 @@ def _take(amount_ucr: int, grants: list[Grant]) -> Iterator[Slice]:
             amount_ucr -= part_ucr
         if amount_ucr == 0:
             return
-    assert amount_ucr == 0, "burned more than was free"
+    if amount_ucr:
+        yield Slice(OVERDRAFT, amount_ucr)
 
 
-def split(slices: tuple[Slice, ...], amount_ucr: int) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
-    """Cut slices in two: the first ``amount_ucr`` in burn order, and the rest."""
+def split(slices: Iterable[Slice], amount_ucr: int) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
+    """Cut slices in two: the first ``amount_ucr`` in their order, and the rest."""
     first: list[Slice] = []
     rest: list[Slice] = []
     for part in slices:
@@ -144,32 +221,43 @@ def split(slices: tuple[Slice, ...], amount_ucr: int) -> tuple[tuple[Slice, ...]
     return tuple(first), tuple(rest)
 
 
-def burn_key(grant: Grant) -> tuple[int, bool, float, int]:
-    """Burn order: priority, then the soonest end (never last), then the order of the grants."""
+def burn_key(grant: Grant) -> tuple[int, bool, float, int, bytes]:
+    """Burn order: priority, then the soonest end (never last), then the order of the grants; total by the id."""
     end = grant.expires_at
-    return (grant.priority, end is None, end.timestamp() if end else 0.0, grant.order)
+    return (grant.priority, end is None, end.timestamp() if end else 0.0, grant.order, grant.grant_id.bytes)
 
 
-_state_encoder = msgspec.msgpack.Encoder()
-_state_decoder = msgspec.msgpack.Decoder(Account)
-_slices_decoder = msgspec.msgpack.Decoder(tuple[Slice, ...])
+_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
+_account_decoder = msgspec.msgpack.Decoder(Account)
+_grant_decoder = msgspec.msgpack.Decoder(Grant)
+_parts_decoder = msgspec.msgpack.Decoder(HoldParts)
 
 
 def encode_account(account: Account) -> bytes:
     """State as stored."""
-    return _state_encoder.encode(account)
+    return _encoder.encode(account)
 
 
 def decode_account(raw: bytes) -> Account:
     """Read stored state of ``STATE_FORMAT``."""
-    return _state_decoder.decode(raw)
+    return _account_decoder.decode(raw)
 
 
-def encode_slices(slices: tuple[Slice, ...]) -> bytes:
-    """Slices as stored beside a hold."""
-    return _state_encoder.encode(slices)
+def encode_grant(grant: Grant) -> bytes:
+    """An ended grant as stored."""
+    return _encoder.encode(grant)
 
 
-def decode_slices(raw: bytes) -> tuple[Slice, ...]:
-    """Read stored slices."""
-    return _slices_decoder.decode(raw)
+def decode_grant(raw: bytes) -> Grant:
+    """Read a stored grant."""
+    return _grant_decoder.decode(raw)
+
+
+def encode_parts(hold: Hold) -> bytes:
+    """What a hold pins, has spent and counts against, as stored beside it."""
+    return _encoder.encode(HoldParts(hold.slices, hold.spent, hold.budgets, hold.cap_ucr))
+
+
+def decode_parts(raw: bytes) -> HoldParts:
+    """Read the stored parts of a hold."""
+    return _parts_decoder.decode(raw)

@@ -12,6 +12,7 @@ import msgspec
 from ledger.domain.events import AccountEvent
 
 ACCOUNT_PREFIX = "ledger."
+_ACCOUNT_TAG_DOTS = 2
 _encoder = msgspec.json.Encoder()
 
 
@@ -34,6 +35,12 @@ class RecordedEvent(NamedTuple):
     effective_at: datetime
     key_hash: bytes | None
     hash: bytes
+
+
+@cache
+def is_account_event(tag: str) -> bool:
+    """Whether a tag belongs to the stream of an account, known to us or not; see ``ledger.domain.events``."""
+    return tag.startswith(ACCOUNT_PREFIX) and tag.count(".") == _ACCOUNT_TAG_DOTS
 
 
 @cache

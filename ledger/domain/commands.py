@@ -1,26 +1,72 @@
-"""What can be asked of an account. Commands carry durations, never instants: the writer's clock decides."""
+"""What can be asked of an account. Commands carry durations, never instants: the writer's clock decides.
+
+The one exception is ``effective_at``, a date in the past that a grant, an adjustment or a reversal is meant for: it
+orders reports and decides nothing.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
 
-from ledger.domain.events import GrantKind
-from ledger.limits import OPEN_HOLDS_MAX
+from ledger import limits
+from ledger.domain.events import AdjustmentCause, BudgetSubject, BudgetWindow, DebtCause, GrantKind, SpentAs
 
 
-class OpenAccount(Struct, frozen=True, kw_only=True, tag="open-account"):
-    """Open an account for an organisation."""
+class Ask(Struct, frozen=True, kw_only=True):
+    """What all commands have in common.
+
+    ``minted`` names the ids that we make, or that stand in the key already: a key's repeat is not compared by them.
+    """
+
+    minted: ClassVar[frozenset[str]] = frozenset({"account_id"})
+
+
+class OpenAccount(Ask, frozen=True, tag="open-account"):
+    """Open an account for an organisation; ``overdraft_limit_ucr`` is how far below zero it may spend."""
 
     account_id: UUID
     organisation_id: UUID
-    max_open_holds: int = OPEN_HOLDS_MAX
+    max_open_holds: int = limits.OPEN_HOLDS_MAX
+    overdraft_limit_ucr: int = 0
 
 
-class GrantCredits(Struct, frozen=True, kw_only=True, tag="grant-credits"):
+class SetPolicy(Ask, frozen=True, tag="set-policy"):
+    """Change an account's policy."""
+
+    account_id: UUID
+    max_open_holds: int = limits.OPEN_HOLDS_MAX
+    overdraft_limit_ucr: int = 0
+
+
+class FreezeAccount(Ask, frozen=True, tag="freeze-account"):
+    """Stop new spending."""
+
+    account_id: UUID
+    reason: str
+
+
+class UnfreezeAccount(Ask, frozen=True, tag="unfreeze-account"):
+    """Allow spending again."""
+
+    account_id: UUID
+    reason: str
+
+
+class CloseAccount(Ask, frozen=True, tag="close-account"):
+    """End an account on which nothing is left: no credits, no hold, no debt."""
+
+    account_id: UUID
+    reason: str
+
+
+class GrantCredits(Ask, frozen=True, tag="grant-credits"):
     """Give credits; ``lifetime_s=None`` never ends. See ``CreditsGranted`` for the money fields."""
 
+    minted: ClassVar[frozenset[str]] = frozenset({"account_id", "grant_id"})
     account_id: UUID
     grant_id: UUID
     amount_ucr: int
@@ -33,19 +79,68 @@ class GrantCredits(Struct, frozen=True, kw_only=True, tag="grant-credits"):
     receipt_id: UUID | None = None
     generation: int = 1
     reason: str = ""
+    effective_at: datetime | None = None
 
 
-class HoldCredits(Struct, frozen=True, kw_only=True, tag="hold-credits"):
-    """Pin credits for ``lease_s`` seconds."""
+class ExtendGrant(Ask, frozen=True, tag="extend-grant"):
+    """Let a grant end ``lifetime_s`` from now, later than it would.
 
+    ``keep_ucr`` of what is free rolls over, the rest expires now; None keeps all.
+    """
+
+    account_id: UUID
+    grant_id: UUID
+    lifetime_s: int
+    keep_ucr: int | None = None
+
+
+class FreezeGrant(Ask, frozen=True, tag="freeze-grant"):
+    """A dispute opened over ``amount_ucr`` of a grant (None: all of it)."""
+
+    account_id: UUID
+    grant_id: UUID
+    reason: str
+    amount_ucr: int | None = None
+    reference: UUID | None = None
+
+
+class UnfreezeGrant(Ask, frozen=True, tag="unfreeze-grant"):
+    """The dispute was won."""
+
+    account_id: UUID
+    grant_id: UUID
+    reason: str
+
+
+class RevokeCredits(Ask, frozen=True, tag="revoke-credits"):
+    """Take a grant back: ``amount_ucr`` of it, unspent credits first; what was spent becomes debt, or our loss.
+
+    None ends the grant, and with it the promo grants of the same receipt.
+    """
+
+    account_id: UUID
+    grant_id: UUID
+    cause: DebtCause
+    amount_ucr: int | None = None
+    spent_as: SpentAs = "debt"
+    reason: str = ""
+    reference: UUID | None = None
+
+
+class HoldCredits(Ask, frozen=True, tag="hold-credits"):
+    """Pin credits for ``lease_s`` seconds; may be raised up to ``cap_ucr`` in all (None: not at all)."""
+
+    minted: ClassVar[frozenset[str]] = frozenset({"account_id", "hold_id"})
     account_id: UUID
     hold_id: UUID
     amount_ucr: int
     lease_s: int
     reference: UUID | None = None
+    cap_ucr: int | None = None
+    budgets: tuple[UUID, ...] = ()
 
 
-class RenewHold(Struct, frozen=True, kw_only=True, tag="renew-hold"):
+class RenewHold(Ask, frozen=True, tag="renew-hold"):
     """Move the end of a lease to ``lease_s`` from now, if that is later."""
 
     account_id: UUID
@@ -53,16 +148,28 @@ class RenewHold(Struct, frozen=True, kw_only=True, tag="renew-hold"):
     lease_s: int
 
 
-class CommitHold(Struct, frozen=True, kw_only=True, tag="commit-hold"):
-    """Debit a part or all of a hold; ``final`` returns the rest."""
+class RaiseHold(Ask, frozen=True, tag="raise-hold"):
+    """Pin ``amount_ucr`` more, within the cap given at the start."""
+
+    account_id: UUID
+    hold_id: UUID
+    amount_ucr: int
+
+
+class CommitHold(Ask, frozen=True, tag="commit-hold"):
+    """Debit a part or all of a hold; ``final`` returns the rest.
+
+    ``late``: if the hold has expired and never had a job, take the amount from what is free now, whole or not at all.
+    """
 
     account_id: UUID
     hold_id: UUID
     amount_ucr: int
     final: bool = True
+    late: bool = False
 
 
-class ReleaseHold(Struct, frozen=True, kw_only=True, tag="release-hold"):
+class ReleaseHold(Ask, frozen=True, tag="release-hold"):
     """Give back all that a hold still pins."""
 
     account_id: UUID
@@ -70,41 +177,106 @@ class ReleaseHold(Struct, frozen=True, kw_only=True, tag="release-hold"):
     reason: str
 
 
-class ExpireHold(Struct, frozen=True, kw_only=True, tag="expire-hold"):
+class ExpireHold(Ask, frozen=True, tag="expire-hold"):
     """Give back all that a hold pins whose lease has ended; refused before its end."""
 
     account_id: UUID
     hold_id: UUID
 
 
-class DebitCredits(Struct, frozen=True, kw_only=True, tag="debit-credits"):
+class DebitCredits(Ask, frozen=True, tag="debit-credits"):
     """Debit without a hold."""
 
+    minted: ClassVar[frozenset[str]] = frozenset({"account_id", "debit_id"})
     account_id: UUID
     debit_id: UUID
     amount_ucr: int
     reason: str
     reference: UUID | None = None
+    budgets: tuple[UUID, ...] = ()
 
 
-class ExpireGrants(Struct, frozen=True, kw_only=True, tag="expire-grants"):
+class ReverseDebit(Ask, frozen=True, tag="reverse-debit"):
+    """Undo ``amount_ucr`` (None: all that is left) of a debit or of what a hold committed.
+
+    What returns to a grant that has ended is usable for ``grace_s``.
+    """
+
+    minted: ClassVar[frozenset[str]] = frozenset({"account_id", "reversal_id"})
+    account_id: UUID
+    reversal_id: UUID
+    debit_id: UUID
+    reason: str
+    amount_ucr: int | None = None
+    grace_s: int = limits.REVERSAL_GRACE_S
+    effective_at: datetime | None = None
+
+
+class TransferCredits(Ask, frozen=True, tag="transfer-credits"):
+    """Move credits to another account of the same organisation, with the kind, end and cost basis of each slice."""
+
+    minted: ClassVar[frozenset[str]] = frozenset({"account_id", "transfer_id"})
+    account_id: UUID
+    to_account_id: UUID
+    transfer_id: UUID
+    amount_ucr: int
+    reason: str
+
+
+class AdjustBalance(Ask, frozen=True, tag="adjust-balance"):
+    """Change the balance by ``amount_ucr``, up or down; two operators, and a named cause."""
+
+    minted: ClassVar[frozenset[str]] = frozenset({"account_id", "adjustment_id"})
+    account_id: UUID
+    adjustment_id: UUID
+    amount_ucr: int
+    cause: AdjustmentCause
+    operator_id: UUID
+    approver_id: UUID
+    reason: str = ""
+    effective_at: datetime | None = None
+
+
+class ExpireGrants(Ask, frozen=True, tag="expire-grants"):
     """Book the end of the grants that are due; a sweep sends it for accounts that nobody touches."""
 
     account_id: UUID
 
 
-Command = (
+AccountCommand = (
     OpenAccount
+    | SetPolicy
+    | FreezeAccount
+    | UnfreezeAccount
+    | CloseAccount
     | GrantCredits
+    | ExtendGrant
+    | FreezeGrant
+    | UnfreezeGrant
+    | RevokeCredits
     | HoldCredits
     | RenewHold
+    | RaiseHold
     | CommitHold
     | ReleaseHold
     | ExpireHold
     | DebitCredits
+    | ReverseDebit
+    | TransferCredits
+    | AdjustBalance
     | ExpireGrants
 )
 
-MINTED = frozenset({"account_id", "grant_id", "hold_id", "debit_id"})
-"""Ids that we make, or that already stand in the key: never part of what a key's repeat is compared by,
-except a hold's own id in commands that name an existing hold."""
+
+class SetBudget(Ask, frozen=True, tag="set-budget"):
+    """Set an organisation's budget; ``limit_ucr=None`` lifts it. Holds and debits name the budgets they count in."""
+
+    minted: ClassVar[frozenset[str]] = frozenset({"organisation_id"})
+    budget_id: UUID
+    organisation_id: UUID
+    subject: BudgetSubject
+    window: BudgetWindow
+    limit_ucr: int | None = None
+
+
+Command = AccountCommand | SetBudget

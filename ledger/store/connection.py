@@ -18,17 +18,20 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
 from ledger import errors
-from ledger.domain.account import Hold, decode_slices, encode_slices
+from ledger.domain.account import Hold, decode_parts, encode_parts
 from ledger.domain.codec import RecordedEvent
 from ledger.ports import Clock
 from ledger.store import statements as sql
 from ledger.store.arrays import Column, ColumnDumper, byteas, int8s, raw_uuids, texts, timestamps, uuids
+from ledger.store.more import read_more, read_refusals, write_more
 from ledger.writer.chain import GENESIS
 from ledger.writer.requests import (
     AccountRow,
     Append,
     Head,
     ReadAccountStream,
+    ReadMore,
+    ReadRefusals,
     ReadUnderLock,
     Reconnect,
     Rollback,
@@ -69,7 +72,11 @@ class WriterStore:
             case Append():
                 return self._guarded(lambda connection: append(connection, request))
             case ReadAccountStream():
-                return self._guarded(lambda connection: read_stream(connection, request.account_id))
+                return self._guarded(lambda connection: read_stream(connection, request))
+            case ReadMore():
+                return self._guarded(lambda connection: read_more(connection, request))
+            case ReadRefusals():
+                return self._guarded(lambda connection: read_refusals(connection, request))
 
     def close(self) -> None:
         """Close the connection."""
@@ -171,6 +178,7 @@ def append(connection: Connection, batch: Append) -> None:
             )
         _write_accounts(connection, batch.accounts)
         _write_holds(connection, batch)
+        write_more(connection, batch)
         if batch.traces:
             positions, traceparents = zip(*batch.traces, strict=True)
             connection.execute(sql.INSERT_TRACES, [int8s(positions), texts(traceparents)])
@@ -179,7 +187,7 @@ def append(connection: Connection, batch: Append) -> None:
 
 def insert_events(connection: Connection, batch: Append) -> None:
     """Insert events and move the head, in the open transaction."""
-    streams, versions, tags, states, positions, keys, hashes = zip(*batch.events, strict=True)
+    streams, versions, tags, states, positions, keys, hashes, effective = zip(*batch.events, strict=True)
     head = batch.head
     connection.execute(
         sql.INSERT_EVENTS,
@@ -191,6 +199,7 @@ def insert_events(connection: Connection, batch: Append) -> None:
             int8s(positions),
             raw_uuids(keys),
             byteas(hashes),
+            timestamps(effective),
             head.recorded_at,
         ],
     )
@@ -257,13 +266,14 @@ def _changed_columns(holds: list[Hold]) -> list[Column]:
         int8s([hold.remaining_ucr for hold in holds]),
         timestamps([hold.lease_until for hold in holds]),
         timestamps([hold.resolved_at for hold in holds]),
-        byteas([encode_slices(hold.slices) for hold in holds]),
+        byteas([encode_parts(hold) for hold in holds]),
     ]
 
 
-def read_stream(connection: Connection, stream_id: UUID) -> list[RecordedEvent]:
-    """All events of a stream."""
-    rows = connection.execute(sql.ACCOUNT_STREAM, [stream_id], binary=True)
+def read_stream(connection: Connection, request: ReadAccountStream) -> list[RecordedEvent]:
+    """A page of a stream."""
+    page = [request.account_id, request.after_version, request.limit]
+    rows = connection.execute(sql.ACCOUNT_STREAM, page, binary=True)
     return [recorded(row) for row in rows]
 
 
@@ -285,18 +295,22 @@ def recorded(row: tuple[Any, ...]) -> RecordedEvent:
 
 def hold_of(row: tuple[Any, ...]) -> Hold:
     """A row of ``holds`` in the order of ``statements.HOLDS``."""
+    parts = decode_parts(row[5])
     return Hold(
         hold_id=row[0],
         account_id=row[1],
         state=row[2],
         amount_ucr=row[3],
         committed_ucr=row[4],
-        slices=decode_slices(row[5]),
+        slices=parts.slices,
         lease_until=row[6],
         reference=row[7],
         opened_at=row[8],
         opened_position=row[9],
         resolved_at=row[10],
+        spent=parts.spent,
+        budgets=parts.budgets,
+        cap_ucr=parts.cap_ucr,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from threading import Lock
 from typing import Any, Literal
 from uuid import UUID
@@ -11,8 +11,11 @@ from uuid import UUID
 import msgspec
 
 from ledger import errors, limits
-from ledger.domain.account import Hold, decode_account
+from ledger.domain.account import Grant, Hold, decode_account
+from ledger.domain.budgets import Budget
 from ledger.domain.codec import RecordedEvent
+from ledger.domain.events import BudgetUse
+from ledger.domain.evolve import GrantKey
 from ledger.domain.verdicts import Answer
 from ledger.ports import Balance, Clock, HoldView, Request
 from ledger.store.views import balance_view, hold_view
@@ -25,10 +28,15 @@ from ledger.writer.requests import (
     Append,
     Head,
     Known,
+    More,
     ReadAccountStream,
+    ReadMore,
+    ReadRefusals,
     ReadUnderLock,
     Reconnect,
+    Refusals,
     Rollback,
+    SnapshotRow,
     StoredAccount,
     StoredVerdict,
     StreamHead,
@@ -51,6 +59,11 @@ class MemoryDatabase:
         self.accounts: dict[UUID, AccountRow] = {}
         self.holds: dict[UUID, Hold] = {}
         self.traces: dict[int, str] = {}
+        self.grants: dict[GrantKey, Grant] = {}
+        self.snapshots: dict[tuple[UUID, int], SnapshotRow] = {}
+        self.budgets: dict[UUID, Budget] = {}
+        self.usage: dict[BudgetUse, int] = {}
+        self.refusals: dict[tuple[UUID, date], int] = {}
         self.head = Head(0, GENESIS, _BEGINNING)
         self.fail: Callable[[WriterRequest, Moment], None] = lambda _request, _moment: None
 
@@ -65,8 +78,14 @@ class MemoryDatabase:
         match request:
             case ReadUnderLock():
                 return self._read(request)
+            case ReadMore():
+                return self._read_more(request)
+            case ReadRefusals():
+                kept = {one: self.refusals.get((one, request.day), 0) for one in request.accounts}
+                return Refusals({one: count for one, count in kept.items() if count}, self._stream_head(request.seals))
             case ReadAccountStream():
-                return list(self.streams.get(request.account_id, ()))
+                stream = self.streams.get(request.account_id, [])
+                return stream[request.after_version : request.after_version + request.limit]
             case Append():
                 return self._append(request)
             case Rollback() | Reconnect():
@@ -94,6 +113,13 @@ class MemoryDatabase:
             waited_s=0.0,
         )
 
+    def _read_more(self, request: ReadMore) -> More:
+        return More(
+            {key: msgspec.structs.replace(self.grants[key]) for key in request.grants if key in self.grants},
+            [msgspec.structs.replace(self.budgets[one]) for one in request.budgets if one in self.budgets],
+            {use: self.usage[use] for use in request.usage if use in self.usage},
+        )
+
     def _stream_head(self, stream_id: UUID) -> StreamHead:
         events = self.streams.get(stream_id)
         return StreamHead(events[-1].version, events[-1].hash) if events else StreamHead(0, GENESIS)
@@ -114,7 +140,7 @@ class MemoryDatabase:
                 row.tag,
                 row.state,
                 recorded_at,
-                recorded_at,
+                row.effective_at or recorded_at,
                 row.key_hash,
                 row.hash,
             )
@@ -124,6 +150,13 @@ class MemoryDatabase:
         self.accounts.update({row.account_id: row for row in batch.accounts})
         self.holds.update({hold.hold_id: msgspec.structs.replace(hold) for hold in batch.holds})
         self.traces.update(batch.traces)
+        self.grants.update(
+            {(account_id, grant.grant_id): msgspec.structs.replace(grant) for account_id, grant in batch.grants}
+        )
+        self.snapshots.update({(row.account_id, row.version): row for row in batch.snapshots})
+        self.budgets.update({budget.budget_id: msgspec.structs.replace(budget) for budget in batch.budgets})
+        self.usage.update(batch.usage)
+        self.refusals.update({(account_id, day): count for account_id, day, count in batch.refusals})
         self.head = batch.head
 
 

@@ -13,7 +13,7 @@ from ledger.domain.codec import RecordedEvent
 from ledger.ports import Balance, HoldView
 from ledger.store.connection import hold_of, recorded
 from ledger.store.views import balance_view, hold_view
-from ledger.writer.core import replay
+from ledger.writer.loading import replay
 
 BALANCE = """
 SELECT h.position, clock_timestamp(), a.format, a.state

@@ -53,15 +53,16 @@ CROSS JOIN LATERAL (
 
 ACCOUNT_STREAM = """
 SELECT notification_id, originator_id, originator_version, topic, state, recorded_at, effective_at, key_hash, hash
-FROM events WHERE originator_id = %s ORDER BY originator_version
+FROM events WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s
 """
 
 INSERT_EVENTS = """
 INSERT INTO events (originator_id, originator_version, topic, state, notification_id, key_hash, hash,
                     recorded_at, effective_at)
-SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id, e.key_hash, e.hash, at, at
-FROM unnest(%b, %b, %b, %b, %b, %b, %b)
-    AS e (originator_id, originator_version, topic, state, notification_id, key_hash, hash),
+SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id, e.key_hash, e.hash, at,
+       coalesce(e.effective_at, at)
+FROM unnest(%b, %b, %b, %b, %b, %b, %b, %b)
+    AS e (originator_id, originator_version, topic, state, notification_id, key_hash, hash, effective_at),
     CAST(%b AS timestamptz) AS at
 """
 

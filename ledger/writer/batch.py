@@ -2,66 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
-from ledger import errors
-from ledger.domain.account import STATE_FORMAT, Account, Hold, decode_account, encode_account
-from ledger.domain.codec import NewEvent, encode_event
-from ledger.domain.decide import decide, due
-from ledger.domain.events import AccountEvent
-from ledger.domain.evolve import evolve
+from ledger import errors, limits
+from ledger.domain.account import Account
+from ledger.domain.budgets import budget_of, may_set
+from ledger.domain.codec import encode_event
+from ledger.domain.commands import AccountCommand, SetBudget
+from ledger.domain.debts import consequences
+from ledger.domain.decide import decide
+from ledger.domain.events import BudgetSet, VerdictsSealed
+from ledger.domain.rules.grants import due
+from ledger.domain.rules.known import Decision, Known
 from ledger.domain.verdicts import Answer, Done, Refused, Verdict, decode_verdict, encode_verdict, refused
 from ledger.ports import Companion, Request
-from ledger.writer.chain import GENESIS, Link
+from ledger.writer.appending import Appending
+from ledger.writer.chain import GENESIS
 from ledger.writer.keys import differing_field
 from ledger.writer.prepare import Prepared
-from ledger.writer.requests import AccountRow, Append, EventRow, Head, StoredVerdict, StreamHead, UnderLock, VerdictRow
+from ledger.writer.requests import Append, Refusals, StoredVerdict, StreamHead, UnderLock, VerdictRow
+from ledger.writer.seal import seal
+from ledger.writer.trial import copy_of, target_of, touched_by, try_out
+
+SEALS = UUID(int=1)
+"""The stream of ``VerdictsSealed``."""
+T = TypeVar("T")
 
 
 class Batch:
-    """Decides requests and gathers what is to be appended. Mutates the accounts and holds it was given."""
+    """Decides requests and gathers what is to be appended. Mutates the accounts and rows it was given.
 
-    def __init__(self, read: UnderLock, accounts: dict[UUID, Account], holds: dict[UUID, Hold]) -> None:
-        self.now: datetime = max(read.clock, read.head.recorded_at)
-        self.accounts = accounts
+    ``unreadable`` are accounts in which a newer release has written what this one does not know.
+    """
+
+    def __init__(self, read: UnderLock, known: Known, unreadable: Collection[UUID] = ()) -> None:
+        self.now: datetime = known.now
+        self.known = known
         self.faults: list[Exception] = []
-        self._holds = holds
-        self._streams: dict[UUID, StreamHead] = dict(read.streams)
+        self._unreadable = unreadable
         self._verdicts: dict[bytes, StoredVerdict] = dict(read.verdicts)
-        self._head = read.head
-        self._link = Link(self.now, self.now)
-        self._opened = {account_id for account_id, account in accounts.items() if account.version == 0}
-        self._touched_accounts: dict[UUID, Account] = {}
-        self._touched_holds: dict[UUID, Hold] = {}
-        self._append = Append(read.head, read.head.position)
+        self._writing = Appending(read.head, known, read.streams)
+        self._unnamed: list[VerdictRow] = []
+        self._refused: dict[bytes, UUID] = {}
 
     def handle(self, prepared: Prepared) -> Answer:
         """Answer one request: replayed, refused or done."""
+        request = prepared.request
         seen = self._verdicts.get(prepared.key_hash)
-        if seen is not None and not prepared.request.dry_run:
+        if seen is not None and not request.dry_run:
             return self._replay(prepared, seen)
-        before = self._head.position
+        before, keyed = self._writing.head.position, self._writing.keyed
         try:
             verdict = self._decide(prepared)
         except errors.Refusal as refusal:
-            verdict = refused(refusal, self.now, prepared.request.subject_id)
-        if prepared.request.traceparent is not None:
-            appended = range(before + 1, self._head.position + 1)
-            self._append.traces.extend((position, prepared.request.traceparent) for position in appended)
-        if not prepared.request.dry_run and _kept(prepared.request, verdict):
-            self._keep(prepared, verdict)
+            verdict = refused(refusal, self.now, request.subject_id)
+        if request.traceparent is not None:
+            appended = range(before + 1, self._writing.head.position + 1)
+            self._writing.append.traces.extend((position, request.traceparent) for position in appended)
+        if not request.dry_run and _kept(request, verdict):
+            self._keep(prepared, verdict, named=self._writing.keyed > keyed)
         return Answer(verdict)
+
+    @property
+    def refusing(self) -> tuple[UUID, ...]:
+        """Accounts for which refusals are to be kept."""
+        return tuple(dict.fromkeys(self._refused.values()))
+
+    @property
+    def sealing(self) -> bool:
+        """Whether verdicts are kept that no event names: they need a seal."""
+        return bool(self._unnamed)
+
+    def seal(self, read: Refusals) -> Mapping[bytes, Answer]:
+        """Cover the verdicts that no event names by an event; answers that change, because too many were kept."""
+        kept, changed = dict(read.kept), dict[bytes, Answer]()
+        rows: list[VerdictRow] = []
+        for row in self._unnamed:
+            account_id = self._refused.get(row.key_hash)
+            if account_id is not None:
+                kept[account_id] = kept.get(account_id, 0) + 1
+                if kept[account_id] > limits.REFUSALS_KEPT_PER_ACCOUNT_DAY:
+                    kept[account_id] -= 1
+                    changed[row.key_hash] = self._too_many()
+                    continue
+            rows.append(row)
+        if rows:
+            self._seal(rows, read.seals)
+        day = self.now.date()
+        self._writing.append.refusals = [
+            (account_id, day, count) for account_id, count in kept.items() if count != read.kept.get(account_id)
+        ]
+        return changed
 
     def finish(self) -> Append:
         """What is to be written."""
-        self._append.head = self._head
-        self._append.holds = list(self._touched_holds.values())
-        for account in self._touched_accounts.values():
-            account.check()
-            self._append.accounts.append(_account_row(account, opened=account.account_id in self._opened))
-        return self._append
+        return self._writing.finish()
+
+    def _seal(self, rows: list[VerdictRow], seals: StreamHead) -> None:
+        rows.sort(key=lambda row: row.key_hash)
+        digest = seal((row.key_hash, row.digests, row.verdict) for row in rows)
+        self._writing.streams[SEALS] = seals
+        event = self._writing.add(SEALS, encode_event(VerdictsSealed(count=len(rows), sha256=digest.hex())), None)
+        self._writing.append.verdicts += [row._replace(position=event.position) for row in rows]
+
+    def _too_many(self) -> Answer:
+        refusal = errors.TooManyRefusals(kept_max=limits.REFUSALS_KEPT_PER_ACCOUNT_DAY)
+        return Answer(refused(refusal, self.now, None))
 
     def _replay(self, prepared: Prepared, seen: StoredVerdict) -> Answer:
         if field := differing_field(seen.digests, prepared.digests):
@@ -70,55 +119,70 @@ class Batch:
 
     def _decide(self, prepared: Prepared) -> Verdict:
         request = prepared.request
-        account = self._account(prepared)
-        try:
-            events = self._account_events(account, request)
-        except errors.Refusal as refusal:
-            if request.dry_run or not _lasts(refusal):
-                raise
-            self._check_streams(request.on_refuse)
-            verdict = refused(refusal, self.now, request.subject_id)
-            self._companions(request.on_refuse, prepared.key_hash if _kept(request, verdict) else None)
-            return verdict
-        self._check_streams(request.on_accept)
+        for account_id in prepared.accounts:
+            if account_id in self._unreadable:
+                raise errors.UpgradeNeeded(account_id=str(account_id))
         if request.dry_run:
-            return self._done(account, request)
-        if account is not None:
-            for event in events:
-                self._apply(account, event, prepared.key_hash)
-        self._companions(request.on_accept, prepared.key_hash)
-        return self._done(account, request)
-
-    def _account(self, prepared: Prepared) -> Account | None:
-        if prepared.account_id is None:
-            return None
-        account = self.accounts[prepared.account_id]
-        if prepared.request.dry_run:
-            account = decode_account(encode_account(account))
-        for event in due(account, self.now) if account.version else ():
-            if prepared.request.dry_run:
-                evolve(account, self._holds, event, self.now, self._head.position)
-            else:
-                self._apply(account, event, None)
-        return account
-
-    def _account_events(self, account: Account | None, request: Request) -> list[AccountEvent]:
-        if account is None or request.command is None:
-            return []
-        expected = request.expected_account_version
-        if expected is not None and expected != account.version:
-            raise errors.VersionConflict(expected_version=expected, account_version=account.version)
+            return self._done(request, _answering(prepared, self._try(prepared)))
+        self._expire_due(prepared)
         try:
-            return decide(account, self._holds, request.command, self.now)
+            decided = self._decided(prepared)
+        except errors.Refusal as refusal:
+            if not _lasts(refusal):
+                raise
+            return self._refuse(prepared, refusal)
+        self._check_streams(request.on_accept)
+        for command, events in decided:
+            self._carry_out(command, events, prepared.key_hash)
+        if isinstance(request.command, SetBudget):
+            self._set_budget(request.command, prepared.key_hash)
+        self._writing.companions(request.on_accept, prepared.key_hash)
+        return self._done(request, _answering(prepared, self.known))
+
+    def _try(self, prepared: Prepared) -> Known:
+        """Do a request on copies; what they are afterwards."""
+        request = prepared.request
+        copies = copy_of(self.known, prepared.accounts, prepared.holds)
+        self._check_version(prepared)
+        self._guarded(lambda: try_out(copies, _account_commands(request), self._writing.head.position))
+        if isinstance(request.command, SetBudget):
+            may_set(self.known.budgets, request.command)
+        return copies
+
+    def _decided(self, prepared: Prepared) -> Sequence[tuple[AccountCommand, Decision | None]]:
+        """Commands with their events; those that are linked have been tried, and are decided when their turn comes."""
+        request = prepared.request
+        if request.linked:
+            self._try(prepared)
+            return [(command, None) for command in _account_commands(request)]
+        self._check_version(prepared)
+        if isinstance(request.command, SetBudget):
+            may_set(self.known.budgets, request.command)
+        if request.command is None or isinstance(request.command, SetBudget):
+            return ()
+        command, account = request.command, self.known.accounts[request.command.account_id]
+        return [(command, self._guarded(lambda: decide(account, self.known, command)))]
+
+    def _guarded(self, decision: Callable[[], T]) -> T:
+        """A fault of ours hurts this request alone: nothing has been changed yet."""
+        try:
+            return decision()
         except errors.Refusal:
             raise
-        except Exception as fault:  # a fault of ours hurts this command alone: decide has changed nothing
+        except Exception as fault:
             self.faults.append(fault)
             raise errors.InternalError from fault
 
+    def _check_version(self, prepared: Prepared) -> None:
+        expected = prepared.request.expected_account_version
+        if expected is not None and prepared.accounts:
+            version = self.known.accounts[prepared.accounts[0]].version
+            if expected != version:
+                raise errors.VersionConflict(expected_version=expected, account_version=version)
+
     def _check_streams(self, companions: Sequence[Companion]) -> None:
         for companion in companions:
-            version = self._streams[companion.stream_id].version
+            version = self._writing.streams[companion.stream_id].version
             if version != companion.after_version:
                 raise errors.StreamConflict(
                     stream_id=str(companion.stream_id),
@@ -126,42 +190,52 @@ class Batch:
                     stream_version=version,
                 )
 
-    def _apply(self, account: Account, event: AccountEvent, key_hash: bytes | None) -> None:
-        before = StreamHead(account.version, account.hash or GENESIS)
-        row = self._append_event(account.account_id, before, encode_event(event), key_hash)
-        hold = evolve(account, self._holds, event, self.now, row.position)
-        account.hash = row.hash
-        assert account.version == row.version
-        self._touched_accounts[account.account_id] = account
-        if hold is not None:
-            self._touched_holds[hold.hold_id] = hold
+    def _refuse(self, prepared: Prepared, refusal: errors.Refusal) -> Verdict:
+        request = prepared.request
+        self._check_streams(request.on_refuse)
+        verdict = refused(refusal, self.now, request.subject_id)
+        self._writing.companions(request.on_refuse, prepared.key_hash if _kept(request, verdict) else None)
+        return verdict
 
-    def _companions(self, companions: Sequence[Companion], key_hash: bytes | None) -> None:
-        for companion in companions:
-            for event in companion.events:
-                before = self._streams[companion.stream_id]
-                row = self._append_event(companion.stream_id, before, event, key_hash)
-                self._streams[companion.stream_id] = StreamHead(row.version, row.hash)
+    def _expire_due(self, prepared: Prepared) -> None:
+        for account_id in prepared.accounts:
+            account = self.known.accounts[account_id]
+            for event in due(account, self.now) if account.version else ():
+                self._writing.apply(account, event, None)
 
-    def _append_event(self, stream_id: UUID, before: StreamHead, event: NewEvent, key_hash: bytes | None) -> EventRow:
-        position, version = self._head.position + 1, before.version + 1
-        digest = self._link.hash(
-            event,
-            position=position,
-            stream_id=stream_id,
-            version=version,
-            key_hash=key_hash,
-            stream_hash=before.hash,
-            log_hash=self._head.hash,
+    def _carry_out(self, command: AccountCommand, events: Decision | None, key_hash: bytes) -> None:
+        account = self.known.accounts[command.account_id]
+        effective_at = getattr(command, "effective_at", None)
+        for event in decide(account, self.known, command) if events is None else events:
+            target = target_of(account, self.known, command, event)
+            self._writing.apply(target, event, key_hash, effective_at)
+        for touched in touched_by(account, self.known, command):
+            while (touched.debts or touched.claims) and (follows := consequences(touched)):
+                self._writing.apply(touched, follows, key_hash)
+
+    def _set_budget(self, command: SetBudget, key_hash: bytes) -> None:
+        event = BudgetSet(
+            budget_id=command.budget_id,
+            organisation_id=command.organisation_id,
+            subject=command.subject,
+            window=command.window,
+            limit_ucr=command.limit_ucr,
         )
-        row = EventRow(stream_id, version, event.tag, event.state, position, key_hash, digest)
-        self._append.events.append(row)
-        self._head = Head(position, digest, self.now)
-        return row
+        budgets = self.known.budgets
+        seen = budgets.known.get(command.budget_id)
+        self._writing.streams[command.budget_id] = (
+            StreamHead(0, GENESIS) if seen is None else StreamHead(seen.version, seen.hash)
+        )
+        row = self._writing.add(command.budget_id, encode_event(event), key_hash)
+        budget = budgets.known[command.budget_id] = budget_of(event, row.version, row.hash)
+        self._writing.append.budgets = [
+            *(one for one in self._writing.append.budgets if one.budget_id != budget.budget_id),
+            budget,
+        ]
 
-    def _done(self, account: Account | None, request: Request) -> Done:
+    def _done(self, request: Request, account: Account | None) -> Done:
         return Done(
-            position=self._head.position,
+            position=self._writing.head.position,
             account_version=account.version if account else 0,
             posted_ucr=account.posted_ucr if account else 0,
             held_ucr=account.held_ucr if account else 0,
@@ -170,10 +244,26 @@ class Batch:
             subject_id=request.subject_id,
         )
 
-    def _keep(self, prepared: Prepared, verdict: Verdict) -> None:
+    def _keep(self, prepared: Prepared, verdict: Verdict, *, named: bool) -> None:
         raw = encode_verdict(verdict)
         self._verdicts[prepared.key_hash] = StoredVerdict(prepared.digests, raw)
-        self._append.verdicts.append(VerdictRow(prepared.key_hash, prepared.digests, raw, self._head.position))
+        row = VerdictRow(prepared.key_hash, prepared.digests, raw, self._writing.head.position)
+        if isinstance(verdict, Refused) and prepared.accounts and not named:
+            self._refused[prepared.key_hash] = prepared.accounts[0]
+        if isinstance(verdict, Refused) or not named:
+            self._unnamed.append(row)
+        else:
+            self._writing.append.verdicts.append(row)
+
+
+def _answering(prepared: Prepared, known: Known) -> Account | None:
+    return known.accounts[prepared.accounts[0]] if prepared.accounts else None
+
+
+def _account_commands(request: Request) -> list[AccountCommand]:
+    if request.command is None or isinstance(request.command, SetBudget):
+        return []
+    return [request.command, *request.linked]
 
 
 def _kept(request: Request, verdict: Verdict) -> bool:
@@ -185,16 +275,3 @@ def _kept(request: Request, verdict: Verdict) -> bool:
 def _lasts(refusal: errors.Refusal) -> bool:
     """Whether a refusal is a rule's; one that may pass by itself, or a fault of ours, is not to be recorded."""
     return not refusal.transient and not isinstance(refusal, errors.InternalError)
-
-
-def _account_row(account: Account, *, opened: bool) -> AccountRow:
-    return AccountRow(
-        account.account_id,
-        account.organisation_id,
-        account.version,
-        account.hash,
-        STATE_FORMAT,
-        encode_account(account),
-        account.next_due_at,
-        opened,
-    )

@@ -7,32 +7,35 @@ the same batch runs again: its keys, read under the lock, tell what had taken ef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Generator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from ledger import errors, limits
-from ledger.domain.account import STATE_FORMAT, Account, decode_account
-from ledger.domain.codec import RecordedEvent, account_event
-from ledger.domain.evolve import OpenHolds, evolve
+from ledger.domain.account import Account, Hold
+from ledger.domain.budgets import WINDOWS, Budgets, window_start
+from ledger.domain.events import OVERDRAFT, BudgetUse
+from ledger.domain.evolve import GrantKey, Rows
+from ledger.domain.rules.known import Known
 from ledger.domain.verdicts import Answer, refused
-from ledger.writer.batch import Batch
+from ledger.writer.batch import SEALS, Batch
+from ledger.writer.loading import ForeignState, load, rebuild
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import Prepared
 from ledger.writer.requests import (
     Append,
-    ReadAccountStream,
+    More,
+    ReadMore,
+    ReadRefusals,
     ReadUnderLock,
     Reconnect,
     Rollback,
-    StoredAccount,
     UnderLock,
     WriterRequest,
 )
 
 Writing: TypeAlias = Generator[WriterRequest, Any, list[Answer]]
-_NIL = UUID(int=0)
 
 
 def write(batch: Sequence[Prepared], memory: Memory) -> Writing:
@@ -45,6 +48,9 @@ def write(batch: Sequence[Prepared], memory: Memory) -> Writing:
             memory.forget()
             yield Reconnect(tries)
             tries += 1
+        except ForeignState as foreign:
+            yield Rollback()
+            yield from rebuild(foreign.account_id, memory)
         except Exception as fault:
             memory.forget()
             yield Rollback()
@@ -85,16 +91,26 @@ def _attempt(batch: Sequence[Prepared], memory: Memory) -> Writing:
         return [Answer(refused(refusal, read.clock, item.request.subject_id)) for item in batch]
     unmoved = read.head.hash == memory.head_hash
     memory.see(read.head.hash)
+    memory.holds.update(read.holds)
     accounts: dict[UUID, Account] = {}
-    for account_id in {item.account_id for item in batch if item.account_id is not None}:
+    for account_id in dict.fromkeys(account_id for item in batch for account_id in item.accounts):
         stored = read.accounts.get(account_id)
         remembered = memory.get(account_id) if stored is not None or unmoved else None
-        accounts[account_id] = yield from _load(account_id, stored, remembered)
-    work = Batch(read, accounts, {**memory.holds, **read.holds})
+        accounts[account_id] = yield from load(account_id, stored, remembered, memory)
+    now = max(read.clock, read.head.recorded_at)
+    rows = Rows(memory.holds)
+    more = wanted(batch, accounts, memory.holds, now)
+    found: More = More() if more.empty else (yield more)
+    rows.ended.update(found.grants)
+    work = Batch(read, Known(now, rows, Budgets(found.budgets, dict(found.usage)), accounts), memory.unreadable)
     answers = [work.handle(item) for item in batch]
+    if work.sealing:
+        changed = work.seal((yield ReadRefusals(work.refusing, now.date(), SEALS)))
+        answers = [changed.get(item.key_hash, answer) for item, answer in zip(batch, answers, strict=True)]
     append: Append = work.finish()
     yield Rollback() if append.empty else append
     memory.keep(accounts, append.holds, append.head.hash)
+    memory.drop_resolved(read.holds)
     memory.faults.extend(work.faults)
     return answers
 
@@ -106,11 +122,36 @@ def _question(batch: Sequence[Prepared], memory: Memory) -> ReadUnderLock:
             streams[companion.stream_id] = None
     return ReadUnderLock(
         keys=[item.key_hash for item in batch],
-        accounts={item.account_id: memory.known(item.account_id) for item in batch if item.account_id is not None},
-        holds={item.hold_id: item.hold_id in memory.holds for item in batch if item.hold_id is not None},
+        accounts={account_id: memory.known(account_id) for item in batch for account_id in item.accounts},
+        holds={hold_id: hold_id in memory.holds for item in batch for hold_id in item.holds},
         streams=list(streams),
         head_hash=memory.head_hash,
     )
+
+
+def wanted(
+    batch: Sequence[Prepared], accounts: Mapping[UUID, Account], holds: Mapping[UUID, Hold], now: datetime
+) -> ReadMore:
+    """What a batch needs beside accounts and holds: grants that have ended, and budgets with their windows."""
+    grants: dict[GrantKey, None] = {}
+    budgets: dict[UUID, None] = {}
+    usage: dict[BudgetUse, None] = {}
+    for item in batch:
+        grants |= dict.fromkeys(item.grants)
+        budgets |= dict.fromkeys(item.budgets)
+        for hold_id in item.holds:
+            if (hold := holds.get(hold_id)) is not None:
+                usage |= dict.fromkeys(hold.budgets)
+                grants |= dict.fromkeys((hold.account_id, part.grant_id) for part in hold.spent)
+    for budget_id in budgets:
+        usage |= dict.fromkeys(BudgetUse(budget_id, window_start(window, now)) for window in WINDOWS)
+    budgets |= dict.fromkeys(use.budget_id for use in usage)
+    return ReadMore([key for key in grants if not _live(accounts, key)], list(budgets), list(usage))
+
+
+def _live(accounts: Mapping[UUID, Account], key: GrantKey) -> bool:
+    account = accounts.get(key[0])
+    return key[1] == OVERDRAFT or (account is not None and account.grant(key[1]) is not None)
 
 
 def _clock_refusal(read: UnderLock) -> errors.ClockSkew | None:
@@ -119,34 +160,6 @@ def _clock_refusal(read: UnderLock) -> errors.ClockSkew | None:
     if skew > timedelta(seconds=limits.CLOCK_SKEW_MAX_S) or ahead > timedelta(seconds=limits.HEAD_AHEAD_MAX_S):
         return errors.ClockSkew(skew_ms=max(skew, ahead) // timedelta(milliseconds=1))
     return None
-
-
-def _load(
-    account_id: UUID, stored: StoredAccount | None, remembered: Account | None
-) -> Generator[WriterRequest, Any, Account]:
-    if stored is None:
-        return remembered or Account(account_id=account_id, organisation_id=_NIL)
-    if stored.state is None:
-        assert remembered is not None and remembered.version == stored.version
-        return remembered
-    if stored.format == STATE_FORMAT:
-        account = decode_account(stored.state)
-        assert (account.version, account.hash) == (stored.version, stored.hash), "state and its row disagree"
-        return account
-    events: list[RecordedEvent] = yield ReadAccountStream(account_id)
-    return replay(account_id, events)[0]
-
-
-def replay(account_id: UUID, events: Sequence[RecordedEvent]) -> tuple[Account, OpenHolds]:
-    """Account and all its holds, from the events of its stream alone."""
-    account = Account(account_id=account_id, organisation_id=_NIL)
-    holds: OpenHolds = {}
-    for event in events:
-        evolve(account, holds, account_event(event.state), event.recorded_at, event.position)
-        account.hash = event.hash
-        assert account.version == event.version, f"stream {account_id} has a gap at {event.version}"
-    account.check()
-    return account, holds
 
 
 def _fault(item: Prepared, memory: Memory) -> Writing:

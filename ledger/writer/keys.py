@@ -9,7 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.domain.commands import MINTED, Command
+from ledger.domain.commands import Command
+from ledger.ports import Request
 
 KEY_BYTES = 16
 DIGEST_BYTES = 8
@@ -27,9 +28,16 @@ def command_body(command: Command | None) -> Mapping[str, Any]:
     """What a request without a body is compared by: its command's fields, less the ids that we mint."""
     if command is None:
         return {}
-    names_hold = not hasattr(command, "amount_ucr") or hasattr(command, "final")
-    left_out = MINTED - {"hold_id"} if names_hold else MINTED
-    return {name: getattr(command, name) for name in command.__struct_fields__ if name not in left_out}
+    return {name: getattr(command, name) for name in command.__struct_fields__ if name not in command.minted}
+
+
+def request_body(request: Request) -> Mapping[str, Any]:
+    """The same for all commands of a request; those that are linked are numbered."""
+    body = dict(command_body(request.command))
+    for index, command in enumerate(request.linked, 1):
+        body |= {f"linked.{index}.{name}": value for name, value in command_body(command).items()}
+        body[f"linked.{index}.type"] = type(command).__name__
+    return body
 
 
 def digests(body: Mapping[str, Any], secret: bytes) -> bytes:

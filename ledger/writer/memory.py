@@ -33,6 +33,7 @@ class Memory:
         self.holds: dict[UUID, Hold] = {}
         self.head_hash = b""
         self.faults: list[Exception] = []
+        self.unreadable: set[UUID] = set()
 
     def known(self, account_id: UUID) -> Known:
         """Version and hash of what is remembered, and whether it is certain while the head is the one we know."""
@@ -69,6 +70,17 @@ class Memory:
                 self.holds.pop(hold.hold_id, None)
         if len(self.holds) > limits.HOLDS_CACHED_MAX:
             self.holds = {}
+
+    def drop_resolved(self, hold_ids: Iterable[UUID]) -> None:
+        """Forget holds that were read and are not open: a row that may change no more is not worth the room."""
+        for hold_id in hold_ids:
+            hold = self.holds.get(hold_id)
+            if hold is not None and hold.state != "open":
+                del self.holds[hold_id]
+
+    def put(self, account: Account) -> None:
+        """Remember an account as of its version, certain of nothing."""
+        self._accounts[account.account_id] = _Entry(account, self._epoch - 1)
 
     def forget(self) -> None:
         """Empty it."""

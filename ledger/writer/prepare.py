@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import NamedTuple, get_args, get_type_hints
 from uuid import UUID
 
 from ledger import limits
 from ledger.domain.codec import ACCOUNT_PREFIX
-from ledger.domain.commands import Command
+from ledger.domain.commands import (
+    AdjustBalance,
+    Command,
+    DebitCredits,
+    GrantCredits,
+    HoldCredits,
+    ReverseDebit,
+    SetBudget,
+)
+from ledger.domain.evolve import GrantKey
 from ledger.errors import InvalidRequest
 from ledger.ports import Companion, Request
-from ledger.writer.keys import command_body, digests, key_hash
+from ledger.writer.keys import digests, key_hash, request_body
+from ledger.writer.names import names
 
 
 class Prepared(NamedTuple):
-    """A request with its names; ``size`` is a rough number of bytes for the batch's bound."""
+    """A request with its names; ``size`` is a rough number of bytes for the batch's bound.
+
+    ``accounts``, ``holds``, ``grants`` and ``budgets`` are the ids that its commands name, the first account being the
+    one that answers.
+    """
 
     request: Request
     key_hash: bytes
     digests: bytes
-    account_id: UUID | None
-    hold_id: UUID | None
     size: int
+    accounts: tuple[UUID, ...] = ()
+    holds: tuple[UUID, ...] = ()
+    grants: tuple[GrantKey, ...] = ()
+    budgets: tuple[UUID, ...] = ()
 
 
 def prepare(request: Request, secret: bytes) -> Prepared:
@@ -31,20 +48,12 @@ def prepare(request: Request, secret: bytes) -> Prepared:
     :raises InvalidRequest: text with NUL or too long, a number out of range, an oversized event.
     """
     size = check(request)
-    command = request.command
-    account_id = command.account_id if command is not None else None
-    scope_id = request.scope_id or account_id
+    named = names(request)
+    scope_id = request.scope_id or (named.accounts[0] if named.accounts else None)
     if scope_id is None:
-        raise InvalidRequest("scope_id", "a request without a command names its scope")
-    body = command_body(command) if request.body is None else request.body
-    return Prepared(
-        request=request,
-        key_hash=key_hash(scope_id, request.operation, request.key),
-        digests=digests(body, secret),
-        account_id=account_id,
-        hold_id=getattr(command, "hold_id", None),
-        size=size,
-    )
+        raise InvalidRequest("scope_id", "a request without an account names its scope")
+    body = request_body(request) if request.body is None else request.body
+    return Prepared(request, key_hash(scope_id, request.operation, request.key), digests(body, secret), size, *named)
 
 
 def check(request: Request) -> int:
@@ -59,9 +68,18 @@ def check(request: Request) -> int:
         size += check_companion(companion)
     if request.command is not None:
         check_command(request.command)
-    elif not request.on_accept:
+        check_linked(request)
+    elif not request.on_accept or request.linked:
         raise InvalidRequest("command", "nothing to do: neither a command nor an event")
     return size
+
+
+def check_linked(request: Request) -> None:
+    """Check commands that are done together."""
+    if len(request.linked) >= limits.LINKED_MAX or (request.linked and isinstance(request.command, SetBudget)):
+        raise InvalidRequest("linked", f"expected commands of accounts, at most {limits.LINKED_MAX} with the first")
+    for command in request.linked:
+        check_command(command)
 
 
 def check_companion(companion: Companion) -> int:
@@ -84,6 +102,19 @@ def check_command(command: Command) -> None:
             raise InvalidRequest(name, f"expected {low} to {high}")
     for name in _texts(type(command)):
         check_text(name, getattr(command, name), limits.TEXT_CHARS_MAX)
+    if isinstance(command, HoldCredits | DebitCredits):
+        if len(command.budgets) > limits.BUDGETS_MAX or len(set(command.budgets)) < len(command.budgets):
+            raise InvalidRequest("budgets", f"expected at most {limits.BUDGETS_MAX}, each once")
+    elif isinstance(command, AdjustBalance) and command.amount_ucr == 0:
+        raise InvalidRequest("amount_ucr", "an adjustment of nothing")
+    elif isinstance(command, GrantCredits | AdjustBalance | ReverseDebit) and command.effective_at is not None:
+        check_effective(command.effective_at)
+
+
+def check_effective(effective_at: datetime) -> None:
+    """Check an effective date: with its zone, within what a 64-bit count of microseconds holds."""
+    if effective_at.tzinfo is None or effective_at < _EFFECTIVE_MIN:
+        raise InvalidRequest("effective_at", "expected a time with its zone, not before 2000")
 
 
 def check_text(name: str, text: str, chars_max: int, *, empty: bool = True) -> None:
@@ -102,8 +133,11 @@ def check_text(name: str, text: str, chars_max: int, *, empty: bool = True) -> N
 def _numbers(kind: type[Command]) -> tuple[tuple[str, int, int], ...]:
     """Numeric fields of a command with their bounds."""
     hints = get_type_hints(kind)
+    ranges = _RANGES | (
+        {"amount_ucr": (-limits.AMOUNT_MAX_UCR, limits.AMOUNT_MAX_UCR)} if kind is AdjustBalance else {}
+    )
     return tuple(
-        (name, *_RANGES.get(name, (0, limits.INT64_MAX))) for name in kind.__struct_fields__ if _is(hints[name], int)
+        (name, *ranges.get(name, (0, limits.INT64_MAX))) for name in kind.__struct_fields__ if _is(hints[name], int)
     )
 
 
@@ -118,8 +152,14 @@ def _is(hint: object, kind: type) -> bool:
     return hint is kind or kind in get_args(hint)
 
 
+_EFFECTIVE_MIN = datetime(2000, 1, 1, tzinfo=UTC)
 _RANGES = {
     "amount_ucr": (1, limits.AMOUNT_MAX_UCR),
+    "cap_ucr": (1, limits.AMOUNT_MAX_UCR),
+    "keep_ucr": (0, limits.AMOUNT_MAX_UCR),
+    "limit_ucr": (0, limits.AMOUNT_MAX_UCR),
+    "overdraft_limit_ucr": (0, limits.AMOUNT_MAX_UCR),
+    "grace_s": (1, limits.GRANT_LIFETIME_MAX_S),
     "lease_s": (1, limits.HOLD_LEASE_MAX_S),
     "lifetime_s": (1, limits.GRANT_LIFETIME_MAX_S),
     "max_open_holds": (1, limits.OPEN_HOLDS_MAX),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from ledger.domain.account import Hold
+from ledger.domain.account import Grant, Hold
+from ledger.domain.budgets import Budget
+from ledger.domain.events import BudgetUse
+from ledger.domain.evolve import GrantKey
 
 
 class Head(NamedTuple):
@@ -86,14 +89,56 @@ class UnderLock:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadMore:
+    """Rows that few batches need, read under the lock: ended grants, budgets and what is used of them."""
+
+    grants: Sequence[GrantKey]
+    budgets: Sequence[UUID]
+    usage: Sequence[BudgetUse]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is wanted."""
+        return not (self.grants or self.budgets or self.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """The answer to ``ReadMore``: what there is of it."""
+
+    grants: Mapping[GrantKey, Grant] = field(default_factory=dict[GrantKey, Grant])
+    budgets: Sequence[Budget] = ()
+    usage: Mapping[BudgetUse, int] = field(default_factory=dict[BudgetUse, int])
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRefusals:
+    """How many refusals were kept for accounts on a day, and where the stream of the seals ends; under the lock."""
+
+    accounts: Sequence[UUID]
+    day: date
+    seals: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """The answer to ``ReadRefusals``; an account without any is left out."""
+
+    kept: Mapping[UUID, int]
+    seals: StreamHead
+
+
+@dataclass(frozen=True, slots=True)
 class ReadAccountStream:
-    """All events of an account, to rebuild a missing or foreign state; answered by ``RecordedEvent``s in order."""
+    """A page of an account's events, to rebuild a foreign state; answered by ``RecordedEvent``s in order."""
 
     account_id: UUID
+    after_version: int
+    limit: int
 
 
 class EventRow(NamedTuple):
-    """An event as appended; both times stand in ``Append``."""
+    """An event as appended; the time of recording stands in ``Append``, and is the effective one if none is given."""
 
     stream_id: UUID
     version: int
@@ -102,6 +147,7 @@ class EventRow(NamedTuple):
     position: int
     key_hash: bytes | None
     hash: bytes
+    effective_at: datetime | None = None
 
 
 class VerdictRow(NamedTuple):
@@ -126,12 +172,24 @@ class AccountRow(NamedTuple):
     opened: bool
 
 
+class SnapshotRow(NamedTuple):
+    """An account's state at an earlier version, for questions about the past."""
+
+    account_id: UUID
+    version: int
+    position: int
+    recorded_at: datetime
+    format: int
+    state: bytes
+
+
 @dataclass(slots=True)
 class Append:
     """A whole batch, applied and committed in one transaction.
 
     ``after`` is the position it follows: a hold opened behind it is new. ``head`` is where the log ends with it.
-    ``traces`` are positions with the trace that they belong to: beside the log, in no hash.
+    ``traces`` are positions with the trace that they belong to: beside the log, in no hash. ``grants`` have ended, by
+    account; ``usage`` and ``refusals`` are sums as they are now, by window and by day.
     """
 
     head: Head
@@ -141,6 +199,11 @@ class Append:
     accounts: list[AccountRow] = field(default_factory=list[AccountRow])
     holds: list[Hold] = field(default_factory=list[Hold])
     traces: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    grants: list[tuple[UUID, Grant]] = field(default_factory=list[tuple[UUID, Grant]])
+    snapshots: list[SnapshotRow] = field(default_factory=list[SnapshotRow])
+    budgets: list[Budget] = field(default_factory=list[Budget])
+    usage: list[tuple[BudgetUse, int]] = field(default_factory=list[tuple[BudgetUse, int]])
+    refusals: list[tuple[UUID, date, int]] = field(default_factory=list[tuple[UUID, date, int]])
 
     @property
     def empty(self) -> bool:
@@ -160,4 +223,4 @@ class Reconnect:
     tries: int
 
 
-WriterRequest = ReadUnderLock | ReadAccountStream | Append | Rollback | Reconnect
+WriterRequest = ReadUnderLock | ReadMore | ReadRefusals | ReadAccountStream | Append | Rollback | Reconnect

@@ -14,7 +14,7 @@ from ledger.domain import commands
 from ledger.domain.account import encode_account
 from ledger.domain.verdicts import Done, Refused
 from ledger.store.memory import MemoryLedger
-from ledger.writer.core import replay
+from ledger.writer.loading import replay
 from ledger.writer.requests import Append
 from tests.support.ledger import ManualClock, done, request
 
@@ -225,9 +225,9 @@ class AccountMachine(RuleBasedStateMachine):
 
     @invariant()
     def invariant_10_replaying_the_stream_gives_the_same_bytes(self) -> None:
-        account, holds = replay(self.account_id, self.ledger.stream(self.account_id, limit=10_000))
+        account, rows = replay(self.account_id, self.ledger.stream(self.account_id, limit=10_000))
         assert encode_account(account) == self.ledger.database.accounts[self.account_id].state
-        assert holds == self.ledger.database.holds
+        assert rows.holds == self.ledger.database.holds
 
 
 TestInvariants05And06And10And22And32 = AccountMachine.TestCase

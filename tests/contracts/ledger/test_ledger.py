@@ -163,9 +163,9 @@ def test_a_commit_after_the_lease_but_before_its_expiry_is_an_ordinary_commit(wo
 def test_a_renewal_moves_the_lease_only_forward(world: World) -> None:
     account_id = open_account(world.ledger, credit=5)
     hold_id = hold(world.ledger, account_id, CREDIT, lease_s=100)
-    before, head = world.ledger.hold(hold_id), world.ledger.head()
+    before, stream = world.ledger.hold(hold_id), world.ledger.stream(account_id)
     done(world.ledger, commands.RenewHold(account_id=account_id, hold_id=hold_id, lease_s=50))
-    assert world.ledger.head() == head and world.ledger.hold(hold_id) == before
+    assert world.ledger.stream(account_id) == stream and world.ledger.hold(hold_id) == before
     done(world.ledger, commands.RenewHold(account_id=account_id, hold_id=hold_id, lease_s=500))
     after = world.ledger.hold(hold_id)
     assert before is not None and after is not None and after.lease_until > before.lease_until

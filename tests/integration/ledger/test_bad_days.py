@@ -84,14 +84,14 @@ def test_invariant_14_a_lost_acknowledgement_is_looked_up_not_guessed(
 def bad_requests(account_id: UUID, monkeypatch: pytest.MonkeyPatch) -> dict[str, Request]:
     """One request of each kind that only the writer or the database can find bad."""
     debit = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="poison")
-    ordinary = decide.debit
+    ordinary = decide.RULES[commands.DebitCredits]
 
-    def raising(account: Any, command: commands.DebitCredits) -> Any:
+    def raising(account: Any, known: Any, command: commands.DebitCredits) -> Any:
         if command.reason == "poison":
             raise ZeroDivisionError
-        return ordinary(account, command)
+        return ordinary(account, known, command)
 
-    monkeypatch.setattr(decide, "debit", raising)
+    monkeypatch.setitem(decide.RULES, commands.DebitCredits, raising)
     refused_text = (Companion(uuid4(), 0, (NewEvent("test.bad\udcff.v1", b"{}"),)),)
     hold_id = uuid4()
     return {

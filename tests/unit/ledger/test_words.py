@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.json import decode
 
 from ledger import ids
 from ledger.amounts import format_credits, parse_credits
 from ledger.domain import codec, commands, events
-from ledger.domain.codec import NewEvent, account_event, encode_event
+from ledger.domain.codec import NewEvent, encode_event, is_account_event
 from ledger.limits import AMOUNT_MAX_UCR
 from ledger.writer.chain import GENESIS, Link
 from ledger.writer.keys import command_body, differing_field, digests, key_hash
@@ -67,7 +68,7 @@ def test_a_conflict_names_the_first_field_that_differs() -> None:
 def test_ids_that_we_mint_are_left_out_of_what_is_compared() -> None:
     one, two = uuid4(), uuid4()
     hold = commands.HoldCredits(account_id=one, hold_id=two, amount_ucr=1, lease_s=1)
-    assert set(command_body(hold)) == {"amount_ucr", "lease_s", "reference"}
+    assert set(command_body(hold)) == {"amount_ucr", "lease_s", "reference", "cap_ucr", "budgets"}
     release = commands.ReleaseHold(account_id=one, hold_id=two, reason="x")
     assert set(command_body(release)) == {"hold_id", "reason"}
     commit = commands.CommitHold(account_id=one, hold_id=two, amount_ucr=1)
@@ -117,15 +118,22 @@ def test_a_hash_covers_everything_that_is_stored() -> None:
 
 
 LINES = Path(__file__).parents[2].joinpath("data/ledger/events.jsonl").read_bytes().splitlines()
+OTHER_STREAMS = (events.BudgetSet, events.VerdictsSealed, events.LogForked)
 SAMPLES = {json.loads(line)["type"]: line for line in LINES}
 
 
 def test_every_tag_has_a_frozen_sample() -> None:
-    kinds = events.AccountEvent.__args__
+    kinds = (*events.AccountEvent.__args__, *OTHER_STREAMS)
     assert {codec.tag_of(kind) for kind in kinds} == set(SAMPLES)
+
+
+def test_a_tag_says_whether_its_stream_is_an_accounts() -> None:
+    assert all(is_account_event(codec.tag_of(kind)) for kind in events.AccountEvent.__args__)
+    assert not any(is_account_event(codec.tag_of(kind)) for kind in OTHER_STREAMS)
+    assert is_account_event("ledger.from-the-future.v9") and not is_account_event("workers.job-accepted.v1")
 
 
 @pytest.mark.parametrize("tag", SAMPLES)
 def test_a_frozen_sample_is_read_and_written_as_it_was(tag: str) -> None:
-    event = account_event(SAMPLES[tag])
+    event = decode(SAMPLES[tag], type=events.AccountEvent | OTHER_STREAMS[0] | OTHER_STREAMS[1] | OTHER_STREAMS[2])
     assert encode_event(event) == NewEvent(tag, SAMPLES[tag])

@@ -1,0 +1,95 @@
+"""The negative side of an account: what it owes, why, and what pays for it.
+
+Debts are kept by cause and grant, in the order in which they first arose, and repaid in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ledger.domain import events
+from ledger.domain.events import DebtPart, Slice
+
+if TYPE_CHECKING:
+    from ledger.domain.account import Account, Grant
+
+PAYING = "paid"
+"""Only what was paid for repays debt: nobody owes less because of a gift."""
+
+
+def add_debt(account: Account, part: DebtPart) -> None:
+    """Owe more, beside what is owed for the same reason."""
+    for index, seen in enumerate(account.debts):
+        if (seen.cause, seen.grant_id) == (part.cause, part.grant_id):
+            account.debts[index] = DebtPart(seen.cause, seen.grant_id, seen.amount_ucr + part.amount_ucr)
+            return
+    account.debts.append(part)
+
+
+def pay_debts(account: Account, parts: Iterable[DebtPart]) -> None:
+    """Owe less, by the parts named; owing less than nothing is a bug."""
+    for part in parts:
+        index = next(
+            at for at, seen in enumerate(account.debts) if (seen.cause, seen.grant_id) == (part.cause, part.grant_id)
+        )
+        seen = account.debts.pop(index)
+        assert seen.amount_ucr >= part.amount_ucr, "repaid more than was owed"
+        if seen.amount_ucr > part.amount_ucr:
+            left = DebtPart(seen.cause, seen.grant_id, seen.amount_ucr - part.amount_ucr)
+            account.debts.insert(index, left)
+
+
+def oldest(account: Account, amount_ucr: int) -> tuple[DebtPart, ...]:
+    """The parts of the debt that an amount pays for, the oldest first."""
+    parts: list[DebtPart] = []
+    for part in account.debts:
+        paid_ucr = min(amount_ucr, part.amount_ucr)
+        if paid_ucr:
+            parts.append(DebtPart(part.cause, part.grant_id, paid_ucr))
+            amount_ucr -= paid_ucr
+    assert amount_ucr == 0, "more is paid than owed"
+    return tuple(parts)
+
+
+def consequences(account: Account) -> events.AccountEvent | None:
+    """The next thing that follows by itself from an account's state: claims come first, then debt is repaid.
+
+    Applied until nothing follows any more; each step lowers a claim or the debt.
+    """
+    for grant in account.grants if account.claims else ():
+        if grant.claim_ucr and (follows := _claimed(grant)):
+            return follows
+    if account.debts and (slices := _paying(account)):
+        amount_ucr = sum(part.amount_ucr for part in slices)
+        return events.DebtRepaid(amount_ucr=amount_ucr, slices=slices, debts=oldest(account, amount_ucr))
+    return None
+
+
+def _claimed(grant: Grant) -> events.AccountEvent | None:
+    """Take what has come back of a claimed grant; what was spent instead is owed."""
+    taken_ucr = min(grant.claim_ucr, grant.free_ucr)
+    if taken_ucr:
+        return events.CreditsRevoked(
+            grant_id=grant.grant_id,
+            amount_ucr=taken_ucr,
+            cause=grant.claim_cause,
+            claim_ucr=grant.claim_ucr - taken_ucr,
+            spent_as=grant.spent_as,
+            ends=grant.ended,
+        )
+    spent_ucr = grant.claim_ucr - grant.held_ucr
+    if spent_ucr > 0:
+        return events.DebtIncurred(amount_ucr=spent_ucr, cause=grant.claim_cause, grant_id=grant.grant_id)
+    return None
+
+
+def _paying(account: Account) -> tuple[Slice, ...]:
+    """Free credits that pay for debt, in burn order."""
+    left_ucr, slices = account.debt_ucr, list[Slice]()
+    for grant in account.grants:
+        part_ucr = min(left_ucr, grant.free_ucr) if grant.kind == PAYING and not grant.ended else 0
+        if part_ucr:
+            slices.append(Slice(grant.grant_id, part_ucr))
+            left_ucr -= part_ucr
+    return tuple(slices)

@@ -1,0 +1,117 @@
+"""What a decision may look at beside its account, and what several rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from ledger import errors
+from ledger.domain import events
+from ledger.domain.account import Account, Grant
+from ledger.domain.budgets import Budgets
+from ledger.domain.events import OVERDRAFT, Slice
+from ledger.domain.evolve import Rows
+from ledger.limits import SLICES_MAX
+
+Decision = list[events.AccountEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was read for a batch: the time, rows, budgets and other accounts that its commands name."""
+
+    now: datetime
+    rows: Rows
+    budgets: Budgets
+    accounts: Mapping[UUID, Account]
+
+
+def iso(at: datetime) -> str:
+    """A moment as facts carry it: RFC 3339, UTC."""
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def may_spend(account: Account) -> None:
+    """Check that an account takes new spending.
+
+    :raises errors.AccountIsFrozen: or closed (``may_receive``).
+    """
+    may_receive(account)
+    if account.status == "frozen":
+        raise errors.AccountIsFrozen(account_id=str(account.account_id))
+
+
+def may_receive(account: Account) -> None:
+    """Check that an account has not ended.
+
+    :raises errors.AccountIsClosed: it has.
+    """
+    if account.status == "closed":
+        raise errors.AccountIsClosed(account_id=str(account.account_id))
+
+
+def affordable(account: Account, amount_ucr: int, *, overdraft: bool = True) -> tuple[Slice, ...]:
+    """Slices for an amount; what grants do not cover is overdraft, if the policy and the caller allow it.
+
+    :raises errors.InsufficientCredits: less is available.
+    :raises errors.TooManySlices: it would take more grants than one event may name.
+    """
+    limit_ucr = account.overdraft_limit_ucr if overdraft else 0
+    if amount_ucr > account.available_ucr + limit_ucr:
+        raise insufficient(account, amount_ucr)
+    slices = account.burn(amount_ucr)
+    if len(slices) > SLICES_MAX:
+        raise errors.TooManySlices(slices_max=SLICES_MAX)
+    if not overdraft and slices[-1].grant_id == OVERDRAFT:
+        raise insufficient(account, amount_ucr)
+    return slices
+
+
+def insufficient(account: Account, amount_ucr: int) -> errors.InsufficientCredits:
+    """The refusal with its figures; the overdraft is one only where there is any."""
+    limit_ucr = account.overdraft_limit_ucr
+    return errors.InsufficientCredits(
+        required_ucr=amount_ucr,
+        available_ucr=account.available_ucr,
+        held_ucr=account.held_ucr,
+        **({"overdraft_limit_ucr": limit_ucr} if limit_ucr else {}),
+    )
+
+
+def overdrawn(slices: tuple[Slice, ...]) -> Decision:
+    """The debt that spending slices leaves behind."""
+    amount_ucr = sum(part.amount_ucr for part in slices if part.grant_id == OVERDRAFT)
+    return [events.DebtIncurred(amount_ucr=amount_ucr, cause="overdraft")] if amount_ucr else []
+
+
+def seen_grant(account: Account, known: Known, grant_id: UUID) -> Grant | None:
+    """A grant of this account, live or ended."""
+    return account.grant(grant_id) or known.rows.ended.get((account.account_id, grant_id))
+
+
+def find_grant(account: Account, known: Known, grant_id: UUID) -> Grant:
+    """A grant of this account, live or ended.
+
+    :raises errors.GrantUnknown: no such grant.
+    """
+    found = seen_grant(account, known, grant_id)
+    if found is None:
+        raise errors.GrantUnknown(grant_id=str(grant_id))
+    return found
+
+
+def refrozen(account: Account, known: Known, slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
+    """The parts of returning slices that go to frozen: grants under dispute, up to what is disputed, less claims."""
+    back_ucr: dict[UUID, int] = {}
+    for part in slices:
+        back_ucr[part.grant_id] = back_ucr.get(part.grant_id, 0) + part.amount_ucr
+    parts: list[Slice] = []
+    for grant_id, amount_ucr in back_ucr.items():
+        grant = None if grant_id == OVERDRAFT else seen_grant(account, known, grant_id)
+        if grant is not None and grant.freeze_limit_ucr:
+            room_ucr = grant.freeze_limit_ucr - grant.frozen_ucr
+            frozen_ucr = min(room_ucr, max(0, amount_ucr - grant.claim_ucr))
+            parts += [Slice(grant_id, frozen_ucr)] if frozen_ucr else []
+    return tuple(parts)
