@@ -17,7 +17,11 @@ from ledger.writer.chain import microseconds
 
 _HEADER = Struct("!iiIii")
 _LENGTH = Struct("!i")
+_FRAMED_INT8 = Struct("!iq").pack
 _NULL = _LENGTH.pack(-1)
+_UUID_BYTES = 16
+_FRAME_BYTES = 12
+"""A length and eight bytes."""
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01, where PostgreSQL's timestamps begin."""
 
@@ -40,22 +44,27 @@ class Column:
 
 def int8s(values: Sequence[int]) -> Column:
     """``bigint[]``."""
-    flat: list[int] = []
-    for value in values:
-        flat += (8, value)
-    return Column(_INT8, len(values), pack("!" + "iq" * len(values), *flat))
+    packed = pack(f"!{len(values)}q", *values)
+    body = bytearray(_FRAME_BYTES * len(values))
+    body[3::_FRAME_BYTES] = b"\x08" * len(values)  # the length before each, big-endian
+    for byte in range(8):
+        body[4 + byte :: _FRAME_BYTES] = packed[byte::8]
+    return Column(_INT8, len(values), bytes(body))
 
 
 def uuids(values: Sequence[UUID | None]) -> Column:
     """``uuid[]``, nulls allowed."""
-    return raw_uuids([None if value is None else value.bytes for value in values])
+    return raw_uuids([None if value is None else value.int.to_bytes(_UUID_BYTES) for value in values])
 
 
 def raw_uuids(values: Sequence[bytes | None]) -> Column:
     """``uuid[]`` of 16 bytes each, nulls allowed."""
-    sixteen = _LENGTH.pack(16)
+    present = [value for value in values if value is not None]
+    if len(present) == len(values):
+        return Column(_UUID, len(values), _equally_framed(present, _UUID_BYTES))
+    sixteen = _LENGTH.pack(_UUID_BYTES)
     body = b"".join([_NULL if value is None else sixteen + value for value in values])
-    return Column(_UUID, len(values), body, nulls=None in values)
+    return Column(_UUID, len(values), body, nulls=True)
 
 
 def byteas(values: Sequence[bytes]) -> Column:
@@ -64,22 +73,38 @@ def byteas(values: Sequence[bytes]) -> Column:
 
 
 def texts(values: Sequence[str]) -> Column:
-    """``text[]``."""
-    return Column(_TEXT, len(values), _framed([value.encode() for value in values]))
+    """``text[]``; made for columns with few different values."""
+    framed = {value: _framed([value.encode()]) for value in set(values)}
+    return Column(_TEXT, len(values), b"".join([framed[value] for value in values]))
 
 
 def timestamps(values: Sequence[datetime | None]) -> Column:
     """``timestamptz[]``, nulls allowed, exact to the microsecond."""
-    frame = Struct("!iq").pack
-    body = b"".join(
-        [_NULL if value is None else frame(8, microseconds(value) - _POSTGRES_EPOCH_US) for value in values]
-    )
-    return Column(_TIMESTAMPTZ, len(values), body, nulls=None in values)
+    parts: list[bytes] = []
+    last, framed = None, _NULL
+    for value in values:
+        if value is not last:  # neighbours are often the batch's own time
+            last = value
+            framed = _NULL if value is None else _FRAMED_INT8(8, microseconds(value) - _POSTGRES_EPOCH_US)
+        parts.append(framed)
+    return Column(_TIMESTAMPTZ, len(values), b"".join(parts), nulls=None in values)
 
 
 def _framed(values: Sequence[bytes]) -> bytes:
-    length = _LENGTH.pack
-    return b"".join([part for value in values for part in (length(len(value)), value)])
+    sizes = list(map(len, values))
+    lengths = {size: _LENGTH.pack(size) for size in set(sizes)}
+    if len(lengths) == 1:
+        return _equally_framed(values, sizes[0])
+    parts = [b""] * (2 * len(sizes))
+    parts[::2] = [lengths[size] for size in sizes]
+    parts[1::2] = values
+    return b"".join(parts)
+
+
+def _equally_framed(values: Sequence[bytes], size: int) -> bytes:
+    """Values of one size: the same length stands before each."""
+    length = _LENGTH.pack(size)
+    return length + length.join(values)
 
 
 class ColumnDumper(Dumper):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from uuid import UUID
 
@@ -13,12 +13,14 @@ GENESIS: bytes = bytes(32)
 NO_KEY = bytes(16)
 _HEAD = struct.Struct(">q16sqqq16s32s32sI")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_DAY_S = 86_400
+_SECOND_US = 1_000_000
 
 
 def microseconds(at: datetime) -> int:
     """Microseconds since 1970, exact."""
-    return (at - _EPOCH) // _MICROSECOND
+    since = at - _EPOCH
+    return (since.days * _DAY_S + since.seconds) * _SECOND_US + since.microseconds
 
 
 class Link:

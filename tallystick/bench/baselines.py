@@ -1,39 +1,38 @@
-"""What the writer is compared with: the event library's own recorder, and bare batched inserts of the same rows."""
+"""What the writer is compared with: the event library's recorder, bare batched inserts, a bare durable insert."""
 
 from __future__ import annotations
 
-import os
+import copy
+import dataclasses
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any, cast
 from uuid import UUID, uuid4
 
+import psycopg
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
-from ledger.domain.account import Account, Grant, Hold, encode_account
-from ledger.domain.codec import encode_event
-from ledger.domain.events import CreditsHeld, Slice
-from ledger.domain.verdicts import Done, encode_verdict
-from ledger.store.connection import Connection, append, connect
-from ledger.writer.requests import AccountRow, Append, EventRow, Head, VerdictRow
-from tallystick.bench.load import ENOUGH_UCR, HOLD_UCR
+from ledger.domain.commands import GrantCredits, OpenAccount
+from ledger.ports import Request
+from ledger.store.connection import WriterStore, append, connect
+from ledger.writer.core import run, write
+from ledger.writer.memory import Memory
+from ledger.writer.prepare import prepare
+from ledger.writer.requests import Append, WriterRequest
+from tallystick.bench.load import CHUNK, ENOUGH_UCR, hold_and_commit, request
+from tallystick.bench.processes import SECRET
 from tallystick.bench.schema import schema_of
+from tallystick.clock import SystemClock
 
 _THREADS = 8
-_CHUNK = 1_000
-_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_TAG = "ledger.credits-held.v1"
 
 
-def sample_event(hold_id: UUID, grant_id: UUID) -> CreditsHeld:
-    """An event as the load writes it."""
-    return CreditsHeld(
-        hold_id=hold_id, amount_ucr=HOLD_UCR, slices=(Slice(grant_id, HOLD_UCR),), lease_until=_NOW + timedelta(60)
-    )
-
-
-def recorder_events_per_s(url: str, seconds: float) -> float:
+def recorder_events_per_s(url: str, seconds: float, state: bytes) -> float:
     """The stock recorder, one event a save, from several threads, events of the same size."""
     parts = conninfo_to_dict(url)
     datastore = PostgresDatastore(
@@ -48,13 +47,12 @@ def recorder_events_per_s(url: str, seconds: float) -> float:
     )
     recorder = PostgresApplicationRecorder(datastore, events_table_name="baseline_events")
     recorder.create_table()
-    state = encode_event(sample_event(uuid4(), uuid4())).state
     start = time.perf_counter()
 
     def save(_: int) -> int:
         saved = 0
         while time.perf_counter() < start + seconds:
-            recorder.insert_events([StoredEvent(uuid4(), 1, "ledger.credits-held.v1", state)])
+            recorder.insert_events([StoredEvent(uuid4(), 1, _TAG, state)])
             saved += 1
         return saved
 
@@ -66,77 +64,84 @@ def recorder_events_per_s(url: str, seconds: float) -> float:
         datastore.close()
 
 
-def bare_rows_per_s(url: str, batch_size: int, accounts: int, seconds: float) -> float:
-    """Only the inserts: as many event, key, state and hold rows, at the same batch size, deciding nothing."""
-    account_ids = [uuid4() for _ in range(accounts)]
-    batches = [_batch(number, batch_size, account_ids) for number in range(_enough(seconds, batch_size))]
+class AppendRecorder:
+    """Runs the writer on batches and keeps copies of what it has the database append."""
+
+    def __init__(self, url: str, accounts: int) -> None:
+        self.appends: list[Append] = []
+        self.opening = 0
+        self._store = WriterStore(url, SystemClock(), time.sleep)
+        self._memory = Memory()
+        self._account_ids = [uuid4() for _ in range(accounts)]
+
+    def record(self, batch_size: int, batches: int) -> None:
+        """Open the accounts, then write batches of which one half holds and the other commits the last one's holds."""
+        for start in range(0, len(self._account_ids), CHUNK):
+            self._open(self._account_ids[start : start + CHUNK])
+        self.opening = len(self.appends)
+        turn, commits = 0, list[Request]()
+        for _ in range(batches):
+            holds: list[Request] = []
+            while len(holds) < (batch_size + 1) // 2:
+                hold, commit = hold_and_commit(self._account_ids[turn % len(self._account_ids)], uuid4())
+                holds.append(hold)
+                commits.append(commit)
+                turn += 1
+            self._write(commits[: -len(holds)] + holds)
+            commits = commits[-len(holds) :]
+        self._store.close()
+
+    def _open(self, account_ids: Sequence[UUID]) -> None:
+        self._write([request(OpenAccount(account_id=one, organisation_id=one), one) for one in account_ids])
+        self._write(
+            [
+                request(GrantCredits(account_id=one, grant_id=uuid4(), amount_ucr=ENOUGH_UCR, kind="paid"), one)
+                for one in account_ids
+            ]
+        )
+
+    def _write(self, requests: Sequence[Request]) -> None:
+        run(write([prepare(one, SECRET) for one in requests], self._memory), self._answer)
+
+    def _answer(self, asked: WriterRequest) -> Any:
+        if isinstance(asked, Append):
+            self.appends.append(_copy(asked))
+        return self._store.answer(asked)
+
+
+def bare_rows_per_s(url: str, recorder: AppendRecorder) -> float:
+    """Only the inserts: the same event, key, hold and state rows at the same batch size, deciding nothing."""
     connection = connect(url)
     try:
-        _open_accounts(connection, account_ids)
+        for batch in recorder.appends[: recorder.opening]:
+            append(connection, batch)
         rows, start = 0, time.perf_counter()
-        for batch in batches:
+        for batch in recorder.appends[recorder.opening :]:
             append(connection, batch)
             rows += len(batch.events)
-            if time.perf_counter() > start + seconds:
-                break
     finally:
         connection.close()
     return rows / (time.perf_counter() - start)
 
 
-def _open_accounts(connection: Connection, account_ids: list[UUID]) -> None:
-    for first in range(0, len(account_ids), _CHUNK):
-        opening = Append(Head(0, bytes(32), _NOW), 0)
-        opening.accounts = [_account(one, opened=True) for one in account_ids[first : first + _CHUNK]]
-        append(connection, opening)
+def durable_insert_ms(url: str, count: int) -> float:
+    """Median time of one bare durable INSERT of one small row."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE lone_rows (id uuid PRIMARY KEY, n bigint)")
+        return median(_timed_insert(connection, number) for number in range(count))
 
 
-def _enough(seconds: float, batch_size: int) -> int:
-    return int(seconds * 200_000 / batch_size) + 1
+def _timed_insert(connection: psycopg.Connection, number: int) -> float:
+    start = time.perf_counter()
+    connection.execute("INSERT INTO lone_rows VALUES (%s, %s)", [uuid4(), number], prepare=True)
+    return (time.perf_counter() - start) * 1_000
 
 
-def _batch(number: int, size: int, account_ids: list[UUID]) -> Append:
-    first = number * size
-    append = Append(Head(first + size, os.urandom(32), _NOW), first)
-    verdict = encode_verdict(
-        Done(position=1, account_version=1, posted_ucr=ENOUGH_UCR, held_ucr=0, frozen_ucr=0, recorded_at=_NOW)
-    )
-    for offset in range(size):
-        account_id, hold_id, grant_id = account_ids[(first + offset) % len(account_ids)], uuid4(), uuid4()
-        event = encode_event(sample_event(hold_id, grant_id))
-        key, digest = os.urandom(16), os.urandom(32)
-        append.events.append(EventRow(uuid4(), 1, event.tag, event.state, first + offset + 1, key, digest))
-        append.verdicts.append(VerdictRow(key, os.urandom(40), verdict, first + offset + 1))
-        append.holds.append(_hold(hold_id, account_id, grant_id, first + offset + 1))
-    for account_id in {row.account_id for row in append.holds}:
-        append.accounts.append(_account(account_id, opened=False))
-    return append
-
-
-def _hold(hold_id: UUID, account_id: UUID, grant_id: UUID, position: int) -> Hold:
-    return Hold(
-        hold_id=hold_id,
-        account_id=account_id,
-        state="open",
-        amount_ucr=HOLD_UCR,
-        committed_ucr=0,
-        slices=(Slice(grant_id, HOLD_UCR),),
-        lease_until=_NOW,
-        reference=None,
-        opened_at=_NOW,
-        opened_position=position,
-    )
-
-
-def _account(account_id: UUID, *, opened: bool) -> AccountRow:
-    grant = Grant(
-        grant_id=uuid4(),
-        order=2,
-        kind="paid",
-        priority=100,
-        expires_at=None,
-        granted_ucr=ENOUGH_UCR,
-        free_ucr=ENOUGH_UCR,
-    )
-    account = Account(account_id=account_id, organisation_id=account_id, posted_ucr=ENOUGH_UCR, grants=[grant])
-    return AccountRow(account_id, account_id, 1, os.urandom(32), 1, encode_account(account), None, opened)
+def _copy(batch: Append) -> Append:
+    """The batch with rows of its own: the writer goes on changing its holds."""
+    lists: dict[str, list[Any]] = {}
+    for field in dataclasses.fields(batch):
+        value: Any = getattr(batch, field.name)
+        if isinstance(value, list):
+            lists[field.name] = list(map(copy.copy, cast("list[Any]", value)))
+    return dataclasses.replace(batch, **lists)

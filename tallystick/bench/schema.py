@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Generator
-from importlib import resources
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-LEDGER_SQL = "0001_ledger.sql"
+from migrations import runner
 
 
 @contextlib.contextmanager
 def scratch(owner_url: str, *, migrated: bool) -> Generator[str]:
     """Yield the address of the database with an empty schema first in its search path.
 
-    With ``migrated`` the schema has the ledger's tables.
+    With ``migrated`` the schema has all our tables.
     """
     name = f"bench_{secrets.token_hex(4)}"
     with psycopg.connect(owner_url, autocommit=True) as connection:
@@ -26,7 +25,7 @@ def scratch(owner_url: str, *, migrated: bool) -> Generator[str]:
         url = make_conninfo(owner_url, options=f"-c search_path={name}")
         try:
             if migrated:
-                _migrate(url)
+                runner.migrate(url, serving_role=None)
             yield url
         finally:
             connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
@@ -35,9 +34,3 @@ def scratch(owner_url: str, *, migrated: bool) -> Generator[str]:
 def schema_of(url: str) -> str:
     """Name of the schema that ``scratch`` made."""
     return url.rpartition("search_path=")[2].strip("'")
-
-
-def _migrate(url: str) -> None:
-    text = resources.files("migrations").joinpath(LEDGER_SQL).read_bytes()
-    with psycopg.connect(url) as connection:
-        connection.execute(text)

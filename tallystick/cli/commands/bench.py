@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import click
-from msgspec.structs import asdict
+import msgspec
+from msgspec.structs import asdict, replace
 
-from tallystick.bench.ledger import LedgerFigures, measure
+from tallystick.bench.ledger import QUICK, Bench, LedgerFigures, Plan
 from tallystick.bench.load import Load
 from tallystick.cli.common import json_option, print_json, running
+
+MEMORY_ACCOUNTS = 1_000_000
 
 
 @click.group("bench")
@@ -16,18 +19,24 @@ def command() -> None:
 
 
 @command.command("ledger")
-@click.option("--seconds", type=click.FloatRange(0.5, 600), default=5.0, show_default=True, help="Length of a part.")
+@click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of a part.")
 @click.option("--callers", type=click.IntRange(1, 10_000), default=1_000, show_default=True)
 @click.option("--accounts", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True)
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes of callers.")
+@click.option("--memory", is_flag=True, help="Also the memory of a writer that touched a million accounts (minutes).")
+@click.option("--quick", is_flag=True, help="Every part, as short as may be: no figure means anything.")
 @json_option
-def ledger(*, seconds: float, callers: int, accounts: int, processes: int, as_json: bool) -> None:
+def ledger(  # noqa: PLR0913  one a flag
+    *, seconds: float, callers: int, accounts: int, processes: int, memory: bool, quick: bool, as_json: bool
+) -> None:
     """The writer against the event library's recorder and bare batched inserts of the same rows."""
-    load = Load(callers=callers, accounts=accounts, seconds=seconds, processes=processes)
+    plan = Plan(load=Load(callers=callers, accounts=accounts, seconds=seconds, processes=processes))
+    plan = replace(QUICK if quick else plan, memory_accounts=MEMORY_ACCOUNTS if memory else 0)
     with running() as settings:
         owner_url = settings.database_owner_url
         assert owner_url is not None
-        figures = measure(owner_url, load, lambda part: None if as_json else click.echo(f"measuring: {part}", err=True))
+        bench = Bench(owner_url, plan, lambda part: None if as_json else click.echo(f"measuring: {part}", err=True))
+        figures = bench.figures()
     if as_json:
         print_json(figures)
     else:
@@ -37,4 +46,5 @@ def ledger(*, seconds: float, callers: int, accounts: int, processes: int, as_js
 def show(figures: LedgerFigures) -> None:
     """One figure a line."""
     for name, value in asdict(figures).items():
-        click.echo(f"{name:22} {value:>12,}")
+        if value is not msgspec.UNSET:
+            click.echo(f"{name:22} {value:>12,}")
