@@ -84,6 +84,11 @@ class StatementReader:
         return StatementPage(lines=lines[:limit], has_more=len(lines) > limit, log_position=row[0] if row else 0)
 
 
+def is_line(position: int) -> Generator[Run, list[Row], bool]:
+    """Whether some statement has a line at a position."""
+    return bool((yield Run(sql.LINE, {"position": position})))
+
+
 def _decoded(recorded: RecordedEvent) -> events.AccountEvent:
     try:
         return account_event(recorded.state)

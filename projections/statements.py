@@ -43,6 +43,7 @@ _LINES = """
 """
 PAGE = Statement("statement-page", f"{_LINES} AND position > %(bound)s ORDER BY position LIMIT %(limit)s")
 LATEST = Statement("statement-latest", f"{_LINES} AND position < %(bound)s ORDER BY position DESC LIMIT %(limit)s")
+LINE = Statement("statement-line", "SELECT TRUE AS found FROM statement_lines WHERE position = %(position)s")
 ACCOUNTS = Statement(
     "statement-accounts",
     """

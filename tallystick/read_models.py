@@ -10,6 +10,7 @@ from psycopg_pool import ConnectionPool
 
 from ledger.drivers import Driver, advance, catch_up
 from ledger.follower import Follower, register
+from ledger.proof.follower import ProofFollower
 from payments.follower import PaymentsFollower
 from projections.books.follower import BooksFollower
 from projections.check import Checked, Standing, check, standings
@@ -30,7 +31,12 @@ def read_models(settings: Settings) -> tuple[ReadModel, ...]:
 
 def followers(settings: Settings) -> tuple[Follower, ...]:
     """All followers; any process may run any of them."""
-    return (PaymentsFollower(), JobsFollower(), *read_models(settings))
+    return (PaymentsFollower(), JobsFollower(), *rebuildable(settings))
+
+
+def rebuildable(settings: Settings) -> tuple[ReadModel, ...]:
+    """What can be dropped and folded again: read models, and the tree, which ``ledger.verify`` checks itself."""
+    return (*read_models(settings), ProofFollower())
 
 
 def own_pool(settings: Settings) -> ConnectionPool:

@@ -42,6 +42,7 @@ from payments.worker import Settler, SettlerThread
 from projections.statement import StatementReader
 from tallystick.chores import Chore, Chores
 from tallystick.clock import SystemClock, SystemIds
+from tallystick.heads import head_chores
 from tallystick.listening import LogListener
 from tallystick.read_models import followers
 from tallystick.settings import Settings
@@ -299,6 +300,7 @@ class Background:
             Chore("sign-ups cut short", _FINISH_S, runtime.organisations.finish_all),
         )
         self._chores = Chores(chores, runtime.clock)
+        self._heads = head_chores(runtime.settings, driver, runtime.clock, runtime.telemetry)
         self._listener = LogListener(runtime.settings.database_url, (self._followers.wake, also_wake))
 
     def start(self) -> None:
@@ -306,11 +308,13 @@ class Background:
         self._followers.start()
         self._settler.start()
         self._chores.start()
+        self._heads.start()
         self._listener.start()
 
     def stop(self) -> None:
         """End all of it, each with the batch in hand."""
         self._listener.stop()
+        self._heads.stop()
         self._chores.stop()
         self._settler.stop()
         self._followers.stop()

@@ -7,7 +7,7 @@ import click
 from ledger.drivers import Driver
 from ledger.store.postgres import PostgresReader
 from tallystick.cli.common import progress_bar, running
-from tallystick.read_models import own_pool, read_models, rebuild
+from tallystick.read_models import own_pool, rebuild, rebuildable
 from tallystick.run_process import parts_of, until_stopped
 from tallystick.schema import require_migrated
 from tallystick.settings import Settings
@@ -40,7 +40,7 @@ def follow(settings: Settings) -> None:
 
 
 def _rebuild(settings: Settings, name: str) -> None:
-    models = {model.name: model for model in read_models(settings)}
+    models = {model.name: model for model in rebuildable(settings)}
     if name not in models:
         raise click.BadParameter(f"expected one of {', '.join(models)}", param_hint="--rebuild")
     with own_pool(settings) as pool, progress_bar(f"rebuilding {name}") as progress:

@@ -1,0 +1,158 @@
+"""``tallystick proof …``."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from ledger.drivers import Driver, catch_up
+from ledger.proof import proofs
+from ledger.proof.errors import NotCovered, ProofError
+from ledger.proof.follower import ProofFollower
+from ledger.proof.heads import HeadLine, SignedHead, check_signature, line_of
+from ledger.proof.reading import Reading
+from ledger.proof.statements import SNAPSHOT
+from ledger.proof.taking import keep_head, latest_head, take_head
+from ledger.sansio import Core, Run
+from projections.statement import StatementFollower, is_line
+from tallystick.cli.common import running
+from tallystick.clock import SystemClock
+from tallystick.errors import TallystickError
+from tallystick.heads import head_keys, heads_place
+from tallystick.read_models import current, own_pool
+from tallystick.schema import require_migrated
+from tallystick.settings import Settings
+from tallystick.vaults import open_heads
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group("proof")
+def command() -> None:
+    """What shows others that an event is in the log, in JSON that they check offline."""
+
+
+def _out(function: F) -> F:
+    path = click.Path(path_type=Path, dir_okay=False, writable=True)
+    return click.option("--out", type=path, help="File to write; by default standard output.")(function)
+
+
+@command.command("event")
+@click.argument("position", type=click.IntRange(1))
+@click.option("--since", type=click.IntRange(1), help="Also prove that the head goes on from the one of this size.")
+@_out
+def event_command(*, position: int, since: int | None, out: Path | None) -> None:
+    """One event of the log under a signed head."""
+    with _told() as (settings, driver):
+        _write(_event_proof(settings, driver, position, since), out)
+
+
+@command.command("statement-line")
+@click.argument("position", type=click.IntRange(1))
+@_out
+def line_command(*, position: int, out: Path | None) -> None:
+    """A line of a statement, by its position, under a signed head."""
+    with _told() as (settings, driver):
+        current(StatementFollower(), driver)
+        if not driver.drive(is_line(position)):
+            raise click.ClickException(f"no statement has a line at {position}")
+        _write(_event_proof(settings, driver, position, None), out)
+
+
+@command.command("head")
+@_out
+def head_command(*, out: Path | None) -> None:
+    """The head of the log, signed now."""
+    with _told() as (settings, driver):
+        _write(line_of(_head(settings, driver, 0)), out)
+
+
+@command.command("consistency")
+@click.argument("size1", type=click.IntRange(1))
+@click.argument("size2", type=click.IntRange(1))
+@_out
+def consistency_command(*, size1: int, size2: int, out: Path | None) -> None:
+    """That the log of SIZE1 events is how the log of SIZE2 events began."""
+    if size1 > size2:
+        raise click.BadParameter("SIZE1 is at most SIZE2")
+    with _told() as (settings, driver):
+        head = _head(settings, driver, size2)
+        signed = head if head.head.size == size2 else None
+        _write(driver.drive(_in_snapshot(proofs.consistency_proof(size1, size2, signed))), out)
+
+
+@command.command("verifier")
+@_out
+def verifier_command(*, out: Path | None) -> None:
+    """The program with which others check a proof: one file that needs Python and the package cryptography."""
+    text = importlib.resources.files("ledger.proof").joinpath("verify_proof.py").read_bytes()
+    _put(text, out)
+
+
+@contextlib.contextmanager
+def _told() -> Generator[tuple[Settings, Driver]]:
+    with running() as settings, own_pool(settings) as pool:
+        require_migrated(settings)
+        driver = Driver(pool)
+        catch_up(driver, [ProofFollower()])
+        try:
+            yield settings, driver
+        except (ProofError, TallystickError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _event_proof(settings: Settings, driver: Driver, position: int, since: int | None) -> proofs.EventProof:
+    signed = _head(settings, driver, position)
+    keys = head_keys(settings).keyring()
+    if since is None:
+        return driver.drive(_in_snapshot(proofs.event_proof(position, signed, keys)))
+    earlier = _exported_head(settings, since)
+    proof = driver.drive(_in_snapshot(proofs.event_proof(position, earlier, keys)))
+    later = driver.drive(_in_snapshot(proofs.consistency_proof(since, signed.head.size, signed)))
+    return msgspec.structs.replace(proof, later=later)
+
+
+def _head(settings: Settings, driver: Driver, size: int) -> SignedHead:
+    """The head that is signed already if it reaches so far, else one signed now."""
+    keys = head_keys(settings)
+    found = driver.drive(latest_head())
+    if size and found is not None and found.head.size >= size and found.key_id in keys.keyring():
+        return found
+    head = driver.drive(take_head(SystemClock().now(), found.head if found else None))
+    if head.size < size:
+        raise NotCovered(size, head.size)
+    signed = keys.signer(make=True).sign(head)
+    driver.drive(keep_head(signed))
+    return signed
+
+
+def _exported_head(settings: Settings, size: int) -> SignedHead:
+    found = [one for one in open_heads(heads_place(settings), settings).heads() if one.head.size == size]
+    if not found:
+        raise click.ClickException(f"no head of size {size} was exported")
+    check_signature(found[-1], head_keys(settings).keyring())
+    return found[-1]
+
+
+def _in_snapshot(reading: Reading[T]) -> Core[T]:
+    yield Run(SNAPSHOT, {})
+    return (yield from reading)
+
+
+def _write(proof: proofs.EventProof | proofs.ConsistencyProof | HeadLine, out: Path | None) -> None:
+    _put(proofs.encode(proof), out)
+
+
+def _put(content: bytes, out: Path | None) -> None:
+    if out is None:
+        click.echo(content, nl=False)
+    else:
+        out.write_bytes(content)
+        click.echo(str(out))

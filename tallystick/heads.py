@@ -1,0 +1,37 @@
+"""Where this installation keeps its signed heads and the keys that sign them, and what keeps them coming."""
+
+from __future__ import annotations
+
+from ledger.drivers import Driver
+from ledger.ports import Clock
+from ledger.proof.exporter import EVERY_S, HeadExporter
+from tallystick.chores import Chore, Chores
+from tallystick.head_keys import HeadKeys
+from tallystick.settings import Settings
+from tallystick.telemetry.core import Telemetry
+from tallystick.vaults import open_heads
+
+_OFTEN_S = EVERY_S / 2
+
+
+def head_keys(settings: Settings) -> HeadKeys:
+    """The keys, in the folder that is set, else in the data folder."""
+    return HeadKeys(settings.head_keys or settings.data_dir / "head-keys")
+
+
+def heads_place(settings: Settings) -> str:
+    """Where heads go: as set, else a folder outside the database, in the data folder."""
+    return settings.heads_to or str(settings.data_dir / "heads")
+
+
+def head_chores(settings: Settings, driver: Driver, clock: Clock, telemetry: Telemetry) -> Chores:
+    """A thread that signs and keeps heads, twice as often as promised; a slow store hinders nothing else."""
+    target = open_heads(heads_place(settings), settings)
+    exporter = HeadExporter(driver, target, head_keys(settings).signer(make=True), clock)
+    telemetry.gauge(
+        "tallystick.heads.age",
+        "s",
+        "age of the signed head that was kept last",
+        lambda: [] if (age_s := exporter.age_s()) is None else [(age_s, {})],
+    )
+    return Chores((Chore("signed heads", _OFTEN_S, exporter.export_or_tell),), clock)

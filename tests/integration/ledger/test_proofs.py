@@ -1,0 +1,349 @@
+"""The tree beside the log, signed heads and proofs, on a real PostgreSQL, checked by the program that customers get."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from psycopg_pool import ConnectionPool
+
+import ledger.proof
+from ledger.domain import commands
+from ledger.drivers import Driver, catch_up
+from ledger.proof import merkle, proofs, verify_proof
+from ledger.proof.errors import BadSignature, LogDiffers, NotCovered, UnknownPosition, VaultUnavailable
+from ledger.proof.exporter import HeadExporter
+from ledger.proof.follower import ProofFollower
+from ledger.proof.heads import Signer, check_signature
+from ledger.proof.merkle import Frontier
+from ledger.proof.reading import read_root, read_state
+from ledger.proof.taking import take_head
+from ledger.proof.verdicts import NO_VERDICTS, chained
+from ledger.store.postgres import PostgresLedger
+from tallystick.cli.group import tallystick
+from tallystick.head_keys import HeadKeys
+from tallystick.settings import Settings
+from tallystick.vaults import FolderHeads
+from tests.support.histories import History, mirrored
+from tests.support.ledger import CREDIT, ManualClock, done, hold, open_account
+from tests.support.servers import Database
+
+VERIFIER = Path(ledger.proof.__file__).with_name("verify_proof.py")
+
+
+@pytest.fixture
+def driver(pool: ConnectionPool) -> Driver:
+    return Driver(pool)
+
+
+@pytest.fixture
+def signer() -> Signer:
+    return Signer(Ed25519PrivateKey.generate())
+
+
+def fill(url: str, steps: int, seed: int = 1) -> History:
+    clock = ManualClock()
+    twin, connection = mirrored(url, clock)
+    history = History(twin, clock, Random(seed))
+    history.play(steps)
+    connection.close()
+    return history
+
+
+def expected(history: History) -> tuple[list[bytes], list[bytes]]:
+    """Roots and verdict hashes at every size, by definition."""
+    database, frontier, verdicts_hash = history.ledger.database, Frontier(), NO_VERDICTS  # type: ignore[attr-defined]
+    roots, hashes = [frontier.root()], [verdicts_hash]
+    last = {event.key_hash: event.position for event in database.events if event.key_hash}
+    for event in database.events:
+        frontier.add(event.hash)
+        if last.get(event.key_hash) == event.position and event.key_hash in database.verdicts:
+            stored = database.verdicts[event.key_hash]
+            verdicts_hash = chained(verdicts_hash, event.position, (event.key_hash, stored.digests, stored.verdict))
+        roots.append(frontier.root())
+        hashes.append(verdicts_hash)
+    return roots, hashes
+
+
+@pytest.mark.parametrize("limit", [1, 7, 500])
+def test_invariant_36_the_tree_beside_the_log_is_the_tree_of_the_log_at_every_size(
+    database: Database, driver: Driver, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = fill(database.serving_url, 120)
+    monkeypatch.setattr("ledger.follower.follow_once.__defaults__", (limit,))
+    catch_up(driver, [ProofFollower()])
+    roots, hashes = expected(history)
+    for size, root in enumerate(roots):
+        assert driver.drive(read_root(size)) == root, size
+    assert driver.drive(read_state()) == (len(roots) - 1, hashes[-1])
+    with psycopg.connect(database.serving_url) as connection:
+        marks = connection.execute("SELECT nth, verdicts_hash FROM merkle_nodes WHERE level = 5").fetchall()
+    assert len(marks) == (len(roots) - 1) // 32
+    assert all(mark == hashes[(nth + 1) * 32] for nth, mark in marks)
+
+
+def test_invariant_36_any_event_of_a_history_is_proven_under_a_later_head(
+    database: Database, driver: Driver, signer: Signer
+) -> None:
+    history = fill(database.serving_url, 60)
+    catch_up(driver, [ProofFollower()])
+    signed = signer.sign(driver.drive(take_head(history.clock.now(), None)))
+    for position in range(1, signed.head.size + 1):
+        proof = driver.drive(proofs.event_proof(position, signed, {signer.key_id: signer.public_key}))
+        assert told(proof, signer).startswith("proven: ")
+    with pytest.raises(UnknownPosition):
+        driver.drive(proofs.event_proof(signed.head.size + 1, signed, {}))
+
+
+def told(proof: proofs.EventProof, signer: Signer) -> str:
+    return verify_proof.verify(json.loads(proofs.encode(proof)), signer.public_key)
+
+
+def run_verifier(folder: Path, proof: Any, key: str) -> subprocess.CompletedProcess[str]:
+    (folder / "proof.json").write_text(json.dumps(proof))
+    (folder / "verify_proof.py").write_bytes(VERIFIER.read_bytes())
+    return subprocess.run(
+        [sys.executable, "-I", "verify_proof.py", "proof.json", key],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def run(settings: Settings) -> Callable[..., Result]:
+    environment = {
+        "DATABASE_URL": str(settings.database_url),
+        "DATABASE_OWNER_URL": str(settings.database_owner_url),
+        "REDIS_URL": str(settings.redis_url),
+        "TALLYSTICK_SECRET": str(settings.secret),
+        "TALLYSTICK_DATA_DIR": str(settings.data_dir),
+    }
+    return lambda *arguments: CliRunner().invoke(tallystick, [str(one) for one in arguments], env=environment)
+
+
+def answer(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def spend_some(postgres_ledger: PostgresLedger) -> int:
+    """A debit of 2.5 credits; its position."""
+    account = open_account(postgres_ledger, credit=10)
+    pinned = hold(postgres_ledger, account, 3 * CREDIT)
+    spent = commands.CommitHold(account_id=account, hold_id=pinned, amount_ucr=2_500_000)
+    return done(postgres_ledger, spent).position
+
+
+def test_invariant_36_a_customer_checks_a_statement_line_offline_in_an_empty_folder(
+    run: Callable[..., Result], postgres_ledger: PostgresLedger, tmp_path: Path
+) -> None:
+    position = spend_some(postgres_ledger)
+    first = answer(run("heads", "export", "--json"))
+    open_account(postgres_ledger, credit=7)
+    exported = answer(run("heads", "export", "--json"))
+    assert exported["size"] > first["size"]
+    public_key = answer(run("heads", "key", "--json"))[0]["public_key"]
+    empty = tmp_path / "customer"
+    empty.mkdir()
+    run("proof", "verifier", "--out", empty / "verify_proof.py")
+    assert (empty / "verify_proof.py").read_bytes() == VERIFIER.read_bytes()
+    for proof in (
+        answer(run("proof", "statement-line", position)),
+        answer(run("proof", "event", position, "--since", first["size"])),
+    ):
+        ended = run_verifier(empty, proof, public_key)
+        assert ended.returncode == 0, ended.stderr
+        assert "hold-committed" in ended.stdout and "amount 2.500000 credits" in ended.stdout
+        assert proof["event"]["stream_id"] in ended.stdout
+        other = Signer(Ed25519PrivateKey.generate()).public_key.hex()
+        assert run_verifier(empty, proof, other).returncode == 1
+    assert len(VERIFIER.read_text().splitlines()) < 100
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if isinstance(value, dict):
+        return [found for name, entry in value.items() for found in leaves(entry, (*path, name))]
+    if isinstance(value, list):
+        return [found for index, entry in enumerate(value) for found in leaves(entry, (*path, index))]
+    return [path]
+
+
+def flipped(value: Any) -> Any:
+    if value is None:
+        return "01" * 16
+    if isinstance(value, int):
+        return value + 1
+    middle = len(value) // 2
+    return value[:middle] + ("0" if value[middle] != "0" else "1") + value[middle + 1 :]
+
+
+def test_invariant_36_a_proof_with_any_field_flipped_is_refused(
+    run: Callable[..., Result], postgres_ledger: PostgresLedger, tmp_path: Path
+) -> None:
+    position = spend_some(postgres_ledger)
+    size = answer(run("heads", "export", "--json"))["size"]
+    open_account(postgres_ledger, credit=7)
+    run("heads", "export", "--json")
+    public_key = answer(run("heads", "key", "--json"))[0]["public_key"]
+    proof = answer(run("proof", "event", position, "--since", size))
+    assert run_verifier(tmp_path, proof, public_key).returncode == 0
+    paths = leaves(proof)
+    assert len(paths) > 30
+    for path in paths:
+        broken = copy.deepcopy(proof)
+        inner = broken
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = flipped(inner[path[-1]])
+        with pytest.raises(Exception):  # noqa: B017, PT011  the program turns any of them into exit 1, as below
+            verify_proof.verify(broken, bytes.fromhex(public_key))
+    for path in (("event", "state"), ("head", "signature"), ("path", 0), ("later", "path", 0), ("format",)):
+        broken = copy.deepcopy(proof)
+        inner = broken
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = flipped(inner[path[-1]])
+        ended = run_verifier(tmp_path, broken, public_key)
+        assert ended.returncode == 1 and ended.stderr.startswith("NOT PROVEN"), path
+
+
+def test_a_position_that_is_no_line_of_a_statement_is_refused(
+    run: Callable[..., Result], postgres_ledger: PostgresLedger
+) -> None:
+    open_account(postgres_ledger, credit=1)
+    assert run("proof", "statement-line", 1).exit_code == 1
+    assert run("proof", "statement-line", 2).exit_code == 0
+    assert run("proof", "event", 3).exit_code == 1
+
+
+def test_one_head_is_proven_to_go_on_from_another(run: Callable[..., Result], postgres_ledger: PostgresLedger) -> None:
+    spend_some(postgres_ledger)
+    found = answer(run("proof", "consistency", 2, 4))
+    path, roots = [bytes.fromhex(one) for one in found["path"]], (found["first_root"], found["second_root"])
+    assert merkle.consistent(2, 4, path, *map(bytes.fromhex, roots))
+    assert found["head"]["size"] == 4
+    assert run("proof", "consistency", 2, 5).exit_code == 1
+    assert run("proof", "consistency", 4, 2).exit_code == 2
+
+
+def exporter(driver: Driver, folder: Path, clock: Any, signer: Signer) -> HeadExporter:
+    return HeadExporter(driver, FolderHeads(folder), signer, clock)
+
+
+def test_invariant_38_heads_are_only_ever_added_to_files_outside_the_database(
+    database: Database, driver: Driver, signer: Signer, tmp_path: Path
+) -> None:
+    history = fill(database.serving_url, 10)
+    catch_up(driver, [ProofFollower()])
+    kept = exporter(driver, tmp_path, history.clock, signer)
+    first = kept.export()
+    history.clock.pass_s(60)
+    second = kept.export()
+    history.clock.pass_s(24 * 3600)
+    third = kept.export()
+    assert list(FolderHeads(tmp_path).heads()) == [first, second, third]
+    assert len(list(tmp_path.iterdir())) == 2, "a file a day"
+    for head in (first, second, third):
+        check_signature(head, {signer.key_id: signer.public_key})
+    with pytest.raises(BadSignature):
+        check_signature(first, {})
+
+
+def test_a_gap_between_heads_is_an_alarm(
+    database: Database, driver: Driver, signer: Signer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = fill(database.serving_url, 10)
+    catch_up(driver, [ProofFollower()])
+    kept = exporter(driver, tmp_path, history.clock, signer)
+    kept.export()
+    history.clock.pass_s(60)
+    kept.export()
+    assert not caplog.records
+    assert kept.age_s() == 0
+    history.clock.pass_s(3_600)
+    assert kept.age_s() == 3_600
+    kept.export()
+    assert "no head was kept for 3600 s" in caplog.text
+
+
+def test_invariant_36_no_head_is_signed_for_a_log_that_does_not_go_on_from_the_last(
+    database: Database, driver: Driver, signer: Signer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = fill(database.serving_url, 10)
+    catch_up(driver, [ProofFollower()])
+    kept = exporter(driver, tmp_path, history.clock, signer)
+    kept.export()
+    with psycopg.connect(database.superuser_url) as connection:
+        connection.execute("ALTER TABLE events DISABLE TRIGGER events_never_change")
+        connection.execute("UPDATE events SET hash = sha256(hash) WHERE notification_id = 3")
+    with pytest.raises(LogDiffers):
+        kept.export()
+    kept.export_or_tell()
+    assert [record.levelname for record in caplog.records] == ["CRITICAL"]
+    assert len(list(FolderHeads(tmp_path).heads())) == 1
+
+
+def test_a_tree_that_is_being_rebuilt_is_waited_for(
+    database: Database, driver: Driver, signer: Signer, tmp_path: Path, run: Callable[..., Result]
+) -> None:
+    history = fill(database.serving_url, 40)
+    catch_up(driver, [ProofFollower()])
+    kept = exporter(driver, tmp_path, history.clock, signer)
+    before = kept.export()
+    with psycopg.connect(database.serving_url) as connection:
+        connection.execute("DELETE FROM merkle_nodes")
+        connection.execute("DELETE FROM proof_state")
+        connection.execute("UPDATE followers SET position = 0 WHERE name = 'proof'")
+    with pytest.raises(NotCovered):
+        kept.export()
+    assert run("follow", "--rebuild", "proof").exit_code == 0
+    assert kept.export().head.root == before.head.root
+
+
+def test_a_line_that_was_cut_while_it_was_written_counts_for_nothing(
+    database: Database, driver: Driver, signer: Signer, tmp_path: Path
+) -> None:
+    history = fill(database.serving_url, 10)
+    catch_up(driver, [ProofFollower()])
+    first = exporter(driver, tmp_path, history.clock, signer).export()
+    with next(iter(tmp_path.iterdir())).open("ab") as file:
+        file.write(b'{"size":5,"ro')
+    assert FolderHeads(tmp_path).last() == first
+    again = exporter(driver, tmp_path, history.clock, signer).export()
+    assert list(FolderHeads(tmp_path).heads()) == [first, again]
+
+
+def test_a_folder_that_cannot_be_written_is_an_alarm_and_no_crash(
+    database: Database, driver: Driver, signer: Signer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = fill(database.serving_url, 10)
+    catch_up(driver, [ProofFollower()])
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    kept = exporter(driver, tmp_path / "taken", history.clock, signer)
+    with pytest.raises(VaultUnavailable):
+        kept.export()
+    kept.export_or_tell()
+    assert kept.age_s() is None
+    assert "no head is kept" in caplog.text
+
+
+def test_heads_of_a_rotated_key_stay_verifiable(tmp_path: Path) -> None:
+    keys = HeadKeys(tmp_path / "keys")
+    old = keys.signer(make=True)
+    assert keys.signer(make=False).key_id == old.key_id
+    assert (tmp_path / "keys" / "private.pem").stat().st_mode & 0o777 == 0o600
+    new = keys.rotate()
+    assert new.key_id != old.key_id
+    assert keys.keyring() == {old.key_id: old.public_key, new.key_id: new.public_key}
