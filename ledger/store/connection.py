@@ -241,12 +241,12 @@ def _write_holds(connection: Connection, batch: Append) -> None:
 
 
 def _opened_columns(holds: list[Hold]) -> list[Column]:
-    hold_ids, states, committed, remaining, leases, resolved, slices = _changed_columns(holds)
+    hold_ids, states, amounts, committed, remaining, leases, resolved, slices = _changed_columns(holds)
     return [
         hold_ids,
         uuids([hold.account_id for hold in holds]),
         states,
-        int8s([hold.amount_ucr for hold in holds]),
+        amounts,
         committed,
         remaining,
         leases,
@@ -262,6 +262,7 @@ def _changed_columns(holds: list[Hold]) -> list[Column]:
     return [
         uuids([hold.hold_id for hold in holds]),
         texts([hold.state for hold in holds]),
+        int8s([hold.amount_ucr for hold in holds]),
         int8s([hold.committed_ucr for hold in holds]),
         int8s([hold.remaining_ucr for hold in holds]),
         timestamps([hold.lease_until for hold in holds]),

@@ -97,10 +97,10 @@ FROM unnest(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)
 
 UPDATE_HOLDS = """
 UPDATE holds AS h
-SET state = n.state, committed_ucr = n.committed_ucr, remaining_ucr = n.remaining_ucr,
-    lease_until = n.lease_until, resolved_at = n.resolved_at, slices = n.slices
-FROM unnest(%b, %b, %b, %b, %b, %b, %b)
-    AS n (hold_id, state, committed_ucr, remaining_ucr, lease_until, resolved_at, slices)
+SET state = n.state, amount_ucr = n.amount_ucr, committed_ucr = n.committed_ucr,
+    remaining_ucr = n.remaining_ucr, lease_until = n.lease_until, resolved_at = n.resolved_at, slices = n.slices
+FROM unnest(%b, %b, %b, %b, %b, %b, %b, %b)
+    AS n (hold_id, state, amount_ucr, committed_ucr, remaining_ucr, lease_until, resolved_at, slices)
 WHERE h.hold_id = n.hold_id
 """
 

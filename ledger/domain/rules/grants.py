@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ledger import errors
 from ledger.domain import commands, events
 from ledger.domain.account import Account, Grant
-from ledger.domain.rules.known import Decision, Known, find_grant, iso, may_receive, seen_grant
+from ledger.domain.rules.known import Decision, Known, find_grant, iso, may_receive, not_ahead, seen_grant
 
 
 def due(account: Account, now: datetime) -> Decision:
@@ -20,6 +20,7 @@ def due(account: Account, now: datetime) -> Decision:
 def grant(account: Account, known: Known, command: commands.GrantCredits) -> Decision:
     """Add a bucket."""
     may_receive(account)
+    not_ahead(command.effective_at, known.now)
     if seen_grant(account, known, command.grant_id):
         raise errors.GrantExists(grant_id=str(command.grant_id))
     lifetime_s = command.lifetime_s

@@ -52,6 +52,15 @@ def may_receive(account: Account) -> None:
         raise errors.AccountIsClosed(account_id=str(account.account_id))
 
 
+def not_ahead(effective_at: datetime | None, now: datetime) -> None:
+    """Check that an effective date does not lie in the future.
+
+    :raises errors.EffectiveInFuture: it does.
+    """
+    if effective_at is not None and effective_at > now:
+        raise errors.EffectiveInFuture(effective_at=iso(effective_at))
+
+
 def affordable(account: Account, amount_ucr: int, *, overdraft: bool = True) -> tuple[Slice, ...]:
     """Slices for an amount; what grants do not cover is overdraft, if the policy and the caller allow it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID, uuid5
 
 from ledger import errors
@@ -14,9 +14,9 @@ from ledger.domain.rules.known import (
     Known,
     affordable,
     find_grant,
-    iso,
     may_receive,
     may_spend,
+    not_ahead,
     overdrawn,
     refrozen,
 )
@@ -196,12 +196,3 @@ def adjust(account: Account, known: Known, command: commands.AdjustBalance) -> D
             reason=command.reason,
         )
     ]
-
-
-def not_ahead(effective_at: datetime | None, now: datetime) -> None:
-    """Check that an effective date does not lie in the future.
-
-    :raises errors.EffectiveInFuture: it does.
-    """
-    if effective_at is not None and effective_at > now:
-        raise errors.EffectiveInFuture(effective_at=iso(effective_at))
