@@ -16,6 +16,9 @@ from litestar.types import ControllerRouterHandler
 from api.auth import PUBLIC, SCOPE, Gate
 from api.call import Call
 from api.identity import naming
+from api.ledger import adjustments, reads
+from api.ledger.desk import Desk
+from api.ledger.routes import ROUTES as LEDGER
 from api.limits import BODY_BYTES_MAX
 from api.openapi import document
 from api.problems import Problems
@@ -45,6 +48,12 @@ _V1 = (
     keys.create_key,
     keys.rotate_key,
     keys.revoke_key,
+    *LEDGER,
+    adjustments.propose,
+    adjustments.approve,
+    reads.balance,
+    reads.holds,
+    reads.statement,
 )
 _ROOT = (public.healthz, public.readyz, public.openapi, public.problem_type, public.output)
 
@@ -66,7 +75,7 @@ def create_app(services: Services, pages: Sequence[ControllerRouterHandler] = ()
         logging_config=None,
         debug=False,
         pdb_on_exception=False,
-        state=State({"services": services}),
+        state=State({"services": services, "problems": problems, "desk": Desk(services)}),
         lifespan=[_living(services)],
     )
     check_access(app)

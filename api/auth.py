@@ -18,7 +18,9 @@ from customers.errors import KeyRejected, ScopeMissing
 SCOPE = "scope"
 PUBLIC = "public"
 UNLIMITED = "unlimited"
-"""Options of a route: the scope it needs; or True: for everybody; or, of a public one, True: not counted."""
+QUOTA = "quota"
+"""Options of a route: the scope it needs; or True: for everybody; or, of a public one, True: not counted; and by which
+policy it is counted."""
 
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)
 
@@ -42,7 +44,7 @@ class Gate(ASGIMiddleware):
                 await count(scope, self._services.limiter, None)
             return
         principal = await self._authenticate(scope)
-        await count(scope, self._services.limiter, principal)
+        await count(scope, self._services.limiter, principal, opt.get(QUOTA, "known"))
         needed = opt.get(SCOPE)
         if needed is None:
             raise Forbidden("this route is closed")
@@ -60,7 +62,7 @@ class Gate(ASGIMiddleware):
             raise
 
 
-async def count(scope: Any, limiter: Limiter, principal: Principal | None) -> None:
+async def count(scope: Any, limiter: Limiter, principal: Principal | None, quota: str = "known") -> None:
     """Count a request of an organisation, or of an address that showed no key, and say so on the answer.
 
     :raises QuotaExceeded: too many in the window.
@@ -68,11 +70,22 @@ async def count(scope: Any, limiter: Limiter, principal: Principal | None) -> No
     if principal is None:
         taken = await limiter.take(limiter.policies.unknown, _address(scope))
     else:
-        taken = await limiter.take(limiter.policies.known, principal.organisation_id.hex)
+        taken = await limiter.take(getattr(limiter.policies, quota), principal.organisation_id.hex)
     for name, value in taken.headers().items():
         add_header(scope, name, value)
     if not taken.allowed:
         raise _exceeded(taken)
+
+
+async def count_more(limiter: Limiter, principal: Principal, number: int) -> None:
+    """Count the operations of a batch beyond its first.
+
+    :raises QuotaExceeded: too many in the window; nothing of the batch was done.
+    """
+    if number > 0:
+        taken = await limiter.take(limiter.policies.ledger, principal.organisation_id.hex, number)
+        if not taken.allowed:
+            raise _exceeded(taken)
 
 
 def bearer(scope: Any) -> str:

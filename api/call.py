@@ -12,6 +12,8 @@ from litestar import Request, Response
 from litestar.datastructures import State
 
 from api.idempotency import HEADER, read_key
+from api.identity import name_request
+from api.problems import Problems
 from api.reading import Page, read_body, read_id, read_page
 from api.services import Services
 from api.views.common import PageOut
@@ -29,6 +31,16 @@ class Call(Request[None, Principal, State]):
     def services(self) -> Services:
         """What lies behind."""
         return cast("Services", self.app.state.services)
+
+    @property
+    def problems(self) -> Problems:
+        """Writes what goes wrong."""
+        return cast("Problems", self.app.state.problems)
+
+    @property
+    def instance(self) -> str:
+        """The request as a URI."""
+        return f"urn:request:{name_request(self.scope, self.services.ids)}"
 
     @property
     def principal(self) -> Principal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from customers.limits import REVOKED_WITHIN_S, VERIFIED_FOR_S
-from ledger.limits import KEY_CHARS_MAX
+from ledger.limits import BATCH_COMMANDS_MAX, KEY_CHARS_MAX
 from payments.limits import NOTIFICATION_BYTES_MAX
 from payments.limits import PAGE_MAX as TOPUPS_PAGE_MAX
 from workers.limits import PAGE_MAX as JOBS_PAGE_MAX
@@ -36,6 +36,19 @@ QUOTA_PUBLIC = 300
 WINDOW_S = 60
 """Requests of one organisation, and of one address without a key, in a window."""
 
+QUOTA_LEDGER = 1_200_000
+"""Operations of one organisation on the ledger in a window, batched or not."""
+
+QUOTA_LEDGER_CHUNK = 1_000
+"""So many of them a process takes from the common count at once: counting each would cost more than doing it."""
+
+BATCH_OPERATIONS_MAX = 1_000
+OWNERS_KEPT_MAX = 100_000
+"""Accounts and holds of which a process remembers whose they are."""
+
+PROPOSAL_LIFE_S = 7 * 24 * 3600
+"""How long a proposed adjustment can be approved."""
+
 LIMITER_TIMEOUT_S = 0.2
 LIMITER_PAUSE_S = 1.0
 LIMITER_COUNTERS_MAX = 10_000
@@ -63,6 +76,9 @@ STOP_S = 5
 """Time that open requests get when the server stops."""
 
 assert IDEMPOTENCY_KEY_CHARS_MAX <= KEY_CHARS_MAX
+assert BATCH_OPERATIONS_MAX <= BATCH_COMMANDS_MAX
+assert QUOTA_LEDGER_CHUNK * 100 <= QUOTA_LEDGER, "what a process keeps back is a hundredth at most"
+assert BATCH_OPERATIONS_MAX <= QUOTA_LEDGER_CHUNK
 assert BODY_BYTES_MAX > NOTIFICATION_BYTES_MAX
 assert min(TOPUPS_PAGE_MAX, JOBS_PAGE_MAX) >= PAGE_MAX
 assert PING_S <= PING_MAX_S

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from api.auth import PUBLIC, SCOPE, UNLIMITED
+from api.auth import PUBLIC, QUOTA, SCOPE, UNLIMITED
 
 OPERATION = "operation"
 
@@ -36,7 +36,10 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One route. ``scope`` None is public. ``problems`` are codes beside those that every route may answer with."""
+    """One route. ``scope`` None is public. ``problems`` are codes beside those that every route may answer with.
+
+    ``quota`` is the policy that its requests are counted by.
+    """
 
     operation_id: str
     summary: str
@@ -51,11 +54,13 @@ class Operation(Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...] = ()
     problems: tuple[str, ...] = ()
     unlimited: bool = False
+    quota: str = "known"
 
     def options(self) -> dict[str, Any]:
         """The route's options."""
-        access = {PUBLIC: True, UNLIMITED: self.unlimited} if self.scope is None else {SCOPE: self.scope}
-        return {OPERATION: self, **access}
+        if self.scope is None:
+            return {OPERATION: self, PUBLIC: True, UNLIMITED: self.unlimited}
+        return {OPERATION: self, SCOPE: self.scope, QUOTA: self.quota}
 
 
 def path_id(name: str, kind: str, what: str) -> Parameter:

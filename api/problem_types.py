@@ -24,7 +24,76 @@ def _type(code: str, status: int, title: str, advice: str, *, again: bool = Fals
     return ProblemType(code=code, status=status, title=title, advice=advice, again=again)
 
 
+_LEDGER = (
+    _type("account-unknown", 404, "There is no such account", "Check the id: accounts of others are unknown, too."),
+    _type("hold-unknown", 404, "There is no such hold", "Check the id, and `account_id` if it is sent."),
+    _type("grant-unknown", 404, "There is no such grant", "Check the id, and `account_id` if it is sent."),
+    _type("debit-unknown", 404, "There is no such debit", "Check the id, and `account_id` if it is sent."),
+    _type("budget-unknown", 404, "There is no such budget", "Set the budget before anything counts against it."),
+    _type("account-exists", 409, "The account exists", "Use another id."),
+    _type("grant-exists", 409, "The grant exists", "Use another id."),
+    _type("hold-exists", 409, "The hold exists", "Use another id."),
+    _type("debit-exists", 409, "The debit exists", "Use another id."),
+    _type("account-frozen", 403, "The account is frozen", "Nothing new can be spent. Ask the operator why."),
+    _type("account-closed", 409, "The account is closed", "Use another account."),
+    _type("account-not-empty", 409, "The account is not empty", "Spend or move what is left, and end all holds."),
+    _type("hold-resolved", 409, "The hold has ended", "`state` says how, `resolved_at` when. Nothing was charged."),
+    _type("hold-not-due", 409, "The hold has not ended", "Wait until `lease_until`."),
+    _type("hold-of-job", 409, "The hold belongs to a job", "It ends with the job. To end it early cancel the job."),
+    _type("commit-above-hold", 409, "More than is held", "Commit at most `remaining`, or raise the hold first."),
+    _type("raise-above-cap", 409, "More than the hold's cap", "A cap is set when the hold is made."),
+    _type("late-finish-over", 409, "Too late to finish the hold", "Debit without a hold, if you must."),
+    _type("grant-frozen", 409, "The grant is frozen", "A dispute over it is open. Unfreeze it first."),
+    _type("grant-not-frozen", 409, "The grant is not frozen", "There is nothing to unfreeze."),
+    _type("grant-ended", 409, "The grant has ended", "Give a new one."),
+    _type("revoke-above-grant", 409, "More than can be revoked", "Revoke at most `revocable`."),
+    _type("extension-not-later", 409, "The grant ends later already", "`expires_at` is its end."),
+    _type("reverse-above-debit", 409, "More than can be undone", "Undo at most `reversible`."),
+    _type("overdraft-repaid", 409, "The overdraft is repaid", "It cannot be undone. Adjust the balance instead."),
+    _type("other-organisation", 403, "Another organisation's account", "Credits never move between organisations."),
+    _type("second-operator-needed", 403, "Somebody else must approve", "Nobody approves their own proposal."),
+    _type("proposal-unknown", 404, "There is no such proposal", "Check the id."),
+    _type("proposal-ended", 409, "The proposal has ended", "It was approved before, or is too old. Propose it again."),
+    _type("effective-in-future", 422, "The date is not in the past", "`effective_at` is a date in the past, if sent."),
+    _type(
+        "budget-exceeded",
+        402,
+        "The budget is used up",
+        "`resets_at` is when the next window begins. Raise the budget, or wait.",
+    ),
+    _type(
+        "too-many-refusals",
+        429,
+        "Too many refusals today",
+        "Find out why this account's requests are refused before you send more of them.",
+        again=True,
+    ),
+    _type(
+        "upgrade-needed",
+        503,
+        "A part of ours is too old for this account",
+        "Nothing was written. Repeat the request, with the same Idempotency-Key.",
+        again=True,
+    ),
+    _type(
+        "stream-conflict",
+        409,
+        "Somebody else was faster",
+        "Nothing was written. Read again and decide anew.",
+        again=True,
+    ),
+    _type(
+        "clock-skew",
+        503,
+        "Our clocks disagree",
+        "Nothing was written. Repeat the request, with the same Idempotency-Key.",
+        again=True,
+    ),
+)
+"""What the ledger refuses: each code of ``ledger.errors`` that is not in ``_ALL`` for others, too."""
+
 _ALL = (
+    *_LEDGER,
     _type("malformed-body", 400, "The body is not JSON", "Send one JSON value in UTF-8, without lone surrogates."),
     _type(
         "idempotency-key-missing",

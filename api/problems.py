@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -16,10 +17,11 @@ from msgspec import Struct
 from api import errors
 from api.identity import name_request
 from api.limits import RETRY_AFTER_BUSY_S
-from api.problem_types import PROBLEM_TYPES, QUOTA_TYPE, ProblemType
+from api.problem_types import PROBLEM_TYPES, QUOTA_TYPE
 from customers.errors import CustomersError, InvalidField, KeyRejected, ScopeMissing
 from ledger.amounts import format_credits
-from ledger.errors import InvalidRequest, LedgerError, NotDone, OutcomeUnknown
+from ledger.errors import InvalidRequest, LedgerError, NotDone, OutcomeUnknown, Refusal
+from ledger.ids import render
 from ledger.ports import Ids
 from payments.errors import LedgerRefused, PaymentsError
 from workers.errors import InvalidInputs, OrderRefused, StoreUnavailable, WorkersError
@@ -69,7 +71,11 @@ def _rejected(_: KeyRejected) -> Found:
 
 
 def _scope(error: ScopeMissing) -> Found:
-    scope = str(error.facts["scope"])
+    return scope_missing(str(error.facts["scope"]))
+
+
+def scope_missing(scope: str) -> Found:
+    """The key may not do this, for lack of a scope."""
     challenge = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
     return Found(
         code="scope-missing",
@@ -126,7 +132,22 @@ def refusal(code: str, facts: Mapping[str, Any], *, again: bool = False, replaye
 
 
 def _member(name: str, value: Any) -> tuple[str, Any]:
-    return (name.removesuffix("_ucr"), format_credits(value)) if name.endswith("_ucr") else (name, value)
+    if name.endswith("_ucr"):
+        return name.removesuffix("_ucr"), format_credits(value)
+    if name in _IDS and isinstance(value, str):
+        return name, render(_IDS[name], UUID(value))
+    return name, value
+
+
+_IDS = {
+    "account_id": "acc",
+    "to_account_id": "acc",
+    "hold_id": "hold",
+    "grant_id": "grant",
+    "debit_id": "debit",
+    "budget_id": "budget",
+}
+"""Facts that are ids, and what kind of id."""
 
 
 _BY_STATUS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
@@ -145,6 +166,7 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Found]], ...] = (
     (InvalidRequest, _invalid_request),
     (NotDone, lambda _: Found(code="not-done")),
     (OutcomeUnknown, lambda _: Found(code="outcome-unknown")),
+    (Refusal, lambda error: refusal(error.code, error.facts, again=error.transient)),
     (LedgerError, lambda _: Found(code="outcome-unknown")),
     (psycopg.OperationalError, lambda _: Found(code="not-ready")),
 )
@@ -161,27 +183,32 @@ class Problems:
     def answer(self, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         """The exception handler of the whole application."""
         found = find(error)
-        kind = PROBLEM_TYPES[found.code]
         named = name_request(request.scope, self._ids)
-        if kind.status == HTTP_500_INTERNAL_SERVER_ERROR:
+        if PROBLEM_TYPES[found.code].status == HTTP_500_INTERNAL_SERVER_ERROR:
             _log.error("request %s failed with a fault of ours", named, exc_info=error)
+        return self.respond(found, f"urn:request:{named}")
+
+    def respond(self, found: Found, instance: str) -> Response[bytes]:
+        """The answer that is a problem. ``instance`` is what happened, as a URI."""
+        kind = PROBLEM_TYPES[found.code]
         headers = {"Cache-Control": "no-store", **found.headers}
         if kind.again:
             headers.setdefault("Retry-After", str(RETRY_AFTER_BUSY_S))
         if kind.status == HTTP_401_UNAUTHORIZED:
             headers.setdefault("WWW-Authenticate", CHALLENGE)
-        body = msgspec.json.encode(self.document(kind, found, named))
+        body = msgspec.json.encode(self.document(found, instance))
         return Response(body, status_code=kind.status, headers=headers, media_type=MEDIA_TYPE)
 
-    def document(self, kind: ProblemType, found: Found, named: str) -> dict[str, Any]:
+    def document(self, found: Found, instance: str) -> dict[str, Any]:
         """The problem's members."""
+        kind = PROBLEM_TYPES[found.code]
         document: dict[str, Any] = {
             "type": QUOTA_TYPE if kind.code == "quota-exceeded" else f"{self._public_url}/problems/{kind.code}",
             "title": kind.title,
             "status": kind.status,
             "code": kind.code,
             "detail": found.detail or kind.advice,
-            "instance": f"urn:request:{named}",
+            "instance": instance,
             **found.members,
         }
         if kind.status == HTTP_402_PAYMENT_REQUIRED:

@@ -24,6 +24,8 @@ _STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>[0-9]+)\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _SHOWN_CHARS = 200
+_ESCAPE = rb"\u"
+"""Only so can a text hold what cannot be stored: bare control characters and surrogates are not JSON."""
 
 
 def read_body(content_type: str | None, raw: bytes, kind: type[T]) -> T:
@@ -40,7 +42,7 @@ def read_body(content_type: str | None, raw: bytes, kind: type[T]) -> T:
         raise Invalid([_fault(str(error))]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody("expected one JSON value in UTF-8") from error
-    if faults := list(text_faults(msgspec.to_builtins(value), "")):
+    if _ESCAPE in raw and (faults := list(text_faults(msgspec.to_builtins(value), ""))):
         raise Invalid(faults)
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,7 +14,8 @@ from api.live.hub import Hub
 from api.ratelimit import Limiter
 from customers.domain.keys import ApiKey, Principal
 from customers.keys import MadeKey, RotatedKey
-from ledger.ports import Clock, Ids, LedgerReader
+from ledger.ports import Clock, Ids
+from ledger.serving import ServingLedger
 from payments.domain.events import Quote
 from payments.domain.products import PriceBook, Product
 from payments.opening import OpenTopUp
@@ -22,6 +23,18 @@ from payments.views import TopUpView
 from projections.statement import StatementPage
 from workers.objects.port import StoredObject
 from workers.service import Jobs
+
+
+class Owners(Protocol):
+    """``ledger.store.owners.PostgresOwners``."""
+
+    def of_accounts(self, account_ids: Collection[UUID]) -> Mapping[UUID, UUID]:
+        """Organisation of each account that exists."""
+        ...
+
+    def of_holds(self, hold_ids: Collection[UUID]) -> Mapping[UUID, tuple[UUID, UUID, UUID | None]]:
+        """Account, organisation and job of each hold that exists."""
+        ...
 
 
 class Keys(Protocol):
@@ -121,7 +134,8 @@ class Services:
     public_url: str
     clock: Clock
     ids: Ids
-    ledger: LedgerReader
+    ledger: ServingLedger
+    owners: Owners
     keys: Keys
     jobs: Jobs
     topups: TopUps

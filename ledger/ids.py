@@ -7,6 +7,7 @@ from uuid import UUID
 _ENTROPY_BYTES, _DIGITS = 10, 32
 _KINDS = frozenset(
     {"acc", "org", "key", "top", "chg", "rcp", "job", "att", "hold", "grant", "evt", "debit", "img", "quo"}
+    | {"adj", "budget", "link", "move", "undo"}
 )
 
 

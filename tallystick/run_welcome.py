@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from customers.domain.organisations import Organisation
-from customers.domain.scopes import MEANINGS
+from customers.domain.scopes import CUSTOMER_SCOPES
 from customers.errors import KeyRejected
 from ledger.ids import render
 from payments.domain.products import PackProduct
@@ -58,7 +58,7 @@ def _kept(parts: Runtime, file: Path) -> Welcome | None:
 
 def _made(parts: Runtime, file: Path) -> Welcome:
     organisation = parts.organisations.sign_up(_SIGNUP_KEY, _NAME).organisation
-    made = parts.keys.create(organisation.organisation_id, "first key", MEANINGS)
+    made = parts.keys.create(organisation.organisation_id, "first key", CUSTOMER_SCOPES)
     found = Welcome(render("org", organisation.organisation_id), made.secret)
     _write(file, found)
     if parts.desk is not None:

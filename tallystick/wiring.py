@@ -24,7 +24,8 @@ from customers.keys import KeysService
 from customers.organisations import OrganisationsService
 from customers.postgres import PostgresStore
 from ledger.drivers import Driver, FollowerThread
-from ledger.ports import Ledger
+from ledger.serving import ServingLedger
+from ledger.store.owners import PostgresOwners
 from ledger.store.postgres import PostgresLedger
 from ledger.sweep import sweep
 from payments.domain.policy import Terms, fixed_value
@@ -99,7 +100,7 @@ class Runtime:
     ids: SystemIds
     pool: ConnectionPool[Any]
     redis: redis.Redis
-    ledger: Ledger
+    ledger: ServingLedger
     broker: dramatiq.Broker
     hints: Hints
     keys: KeysService
@@ -272,6 +273,7 @@ def make_services(runtime: Runtime) -> Services:
         clock=runtime.clock,
         ids=runtime.ids,
         ledger=runtime.ledger,
+        owners=PostgresOwners(runtime.pool),
         keys=runtime.keys,
         jobs=runtime.jobs,
         topups=runtime.topups,

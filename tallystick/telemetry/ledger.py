@@ -13,7 +13,8 @@ from ledger.domain.codec import RecordedEvent
 from ledger.domain.verdicts import Answer, Done
 from ledger.errors import LedgerError
 from ledger.limits import SUBMIT_TIMEOUT_S
-from ledger.ports import Balance, HoldView, Ledger, Request
+from ledger.ports import Balance, HoldView, Request
+from ledger.serving import ServingLedger
 from tallystick.telemetry.carrier import traceparent_of
 from tallystick.telemetry.core import Telemetry
 
@@ -23,7 +24,7 @@ _JOB_END = re.compile(r"workers\.job-(succeeded|failed|cancelled|expired)\.v\d+"
 class TracedLedger:
     """``ledger.ports.Ledger`` that is seen. Requests carry their span to the writer and into ``event_traces``."""
 
-    def __init__(self, inner: Ledger, telemetry: Telemetry) -> None:
+    def __init__(self, inner: ServingLedger, telemetry: Telemetry) -> None:
         self._inner = inner
         self._telemetry = telemetry
         self._instruments = telemetry.instruments
@@ -39,6 +40,19 @@ class TracedLedger:
         with self._telemetry.span(f"ledger {operation}", kind=SpanKind.CLIENT, attributes=facts) as span:
             try:
                 answers = self._inner.submit_many(_carrying(requests, span), timeout_s=timeout_s)
+            except LedgerError as error:
+                self._count(requests, type(error).__name__)
+                raise
+            self._tell(span, requests, answers)
+        return answers
+
+    async def submit_async(self, requests: Sequence[Request]) -> list[Answer]:
+        """The same on an event loop."""
+        operation = requests[0].operation if len(requests) == 1 else "many"
+        facts = {"tallystick.operation": operation, "tallystick.requests": len(requests)}
+        with self._telemetry.span(f"ledger {operation}", kind=SpanKind.CLIENT, attributes=facts) as span:
+            try:
+                answers = await self._inner.submit_async(_carrying(requests, span))
             except LedgerError as error:
                 self._count(requests, type(error).__name__)
                 raise
@@ -92,7 +106,7 @@ class TracedLedger:
         return self._inner.head()
 
 
-def traced_ledger(inner: Ledger, telemetry: Telemetry) -> Ledger:
+def traced_ledger(inner: ServingLedger, telemetry: Telemetry) -> ServingLedger:
     """The ledger, seen where somebody looks."""
     return TracedLedger(inner, telemetry) if telemetry.on else inner
 

@@ -15,8 +15,10 @@ import traceback
 from collections.abc import Generator, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from typing import Any, TextIO
 
+import msgspec
 from opentelemetry.trace import get_current_span
 
 from tallystick.settings import Settings, variables
@@ -32,6 +34,10 @@ FIELDS = frozenset(
 
 _HIDDEN = "[hidden]"
 _TEXT_CHARS_MAX = 4_000
+_SHORT_CHARS, _SHORT_KEPT = 80, 1_024
+"""Short texts are mostly the same ones, methods and routes: what became of them is remembered."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
 _bound: ContextVar[Mapping[str, str]] = ContextVar("tallystick_log_fields", default={})  # noqa: B039  never changed
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?)"""
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -80,6 +86,7 @@ class JsonLines(logging.Formatter):
         super().__init__()
         self._component = component
         self._secrets = tuple(secret for secret in secrets if secret)
+        self._short = lru_cache(_SHORT_KEPT)(partial(scrub, secrets=self._secrets))
 
     def format(self, record: logging.LogRecord) -> str:
         """See ``logging.Formatter``."""
@@ -97,13 +104,20 @@ class JsonLines(logging.Formatter):
             line |= {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = self._exception(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False)
+        try:
+            return msgspec.json.encode(line).decode()
+        except UnicodeEncodeError:  # half a surrogate pair in what somebody sent: written all the same, escaped
+            return json.dumps(line)
 
     def _plain(self, value: Any) -> Any:
-        return value if isinstance(value, int | float | bool | None) else self._scrub(str(value))
+        if value is None or isinstance(value, int | float):
+            return value
+        if isinstance(value, str) and _ID.fullmatch(value) and value not in self._secrets:
+            return value
+        return self._scrub(str(value))
 
     def _scrub(self, text: str) -> str:
-        return scrub(text, self._secrets)
+        return self._short(text) if len(text) <= _SHORT_CHARS else scrub(text, self._secrets)
 
     def _exception(self, error: BaseException) -> dict[str, Any]:
         """Kind, scrubbed message, and where; no values of variables."""

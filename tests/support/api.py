@@ -18,7 +18,7 @@ from api.app import create_app
 from api.ratelimit import LocalLimiter, Policies, Policy
 from api.server import Server, bind, make_server
 from api.services import Services
-from customers.domain.scopes import MEANINGS
+from customers.domain.scopes import CUSTOMER_SCOPES
 from ledger.drivers import catch_up
 from tallystick.pages import pages_of
 from tallystick.read_models import followers
@@ -108,7 +108,7 @@ class Site:
         organisation = self.runtime.organisations.sign_up(uuid4().hex, "Ada").organisation
         if amount:
             grant(self.runtime.ledger, organisation.account_id, amount * CREDIT)
-        made = self.runtime.keys.create(organisation.organisation_id, "test", scopes or tuple(MEANINGS))
+        made = self.runtime.keys.create(organisation.organisation_id, "test", scopes or CUSTOMER_SCOPES)
         http = httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {made.secret}"}, timeout=20.0, trust_env=False
         )

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from customers.domain.scopes import MEANINGS
+from customers.domain.scopes import CUSTOMER_SCOPES
 from tallystick.run_worker import make_worker
 from tallystick.settings import Settings
 from tallystick.wiring import build
@@ -194,4 +194,4 @@ def _note(someone: Person, message: ConsoleMessage) -> None:
 def another_customer(stage: Stage) -> str:
     """The key of an organisation that has nothing to do with anybody else."""
     organisation = stage.site.runtime.organisations.sign_up(uuid4().hex, "Eve").organisation
-    return stage.site.runtime.keys.create(organisation.organisation_id, "hers", MEANINGS).secret
+    return stage.site.runtime.keys.create(organisation.organisation_id, "hers", CUSTOMER_SCOPES).secret

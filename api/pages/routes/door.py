@@ -12,7 +12,7 @@ from api.pages.parts import PageParts
 from api.pages.reading import form_number, inside
 from api.pages.sessions import Session, set_cookie
 from customers.domain.organisations import Organisation
-from customers.domain.scopes import MEANINGS
+from customers.domain.scopes import CUSTOMER_SCOPES
 from customers.errors import InvalidField, KeyRejected
 from customers.keys import MadeKey
 
@@ -55,7 +55,7 @@ def _enter(parts: PageParts, key: str, name: str) -> _Entered:
     if signed.replayed:
         for unseen in parts.keys.list(organisation_id):
             parts.keys.revoke(organisation_id, unseen.key_id)
-    return _Entered(signed.organisation, parts.keys.create(organisation_id, KEY_NAME, MEANINGS))
+    return _Entered(signed.organisation, parts.keys.create(organisation_id, KEY_NAME, CUSTOMER_SCOPES))
 
 
 @post("/sign-in", status_code=200)

@@ -8,7 +8,7 @@ import click
 
 from api.views.keys import KeyOut, key_out
 from customers.domain.keys import ApiKey
-from customers.domain.scopes import MEANINGS
+from customers.domain.scopes import CUSTOMER_SCOPES, MEANINGS
 from customers.limits import OVERLAP_DEFAULT_S, OVERLAP_MAX_S
 from ledger.ids import render
 from tallystick.cli.common import json_option, print_json
@@ -28,7 +28,7 @@ def command() -> None:
 @click.option("--idempotency-key", help="The same text never makes a second organisation.")
 @json_option
 def sign_up(*, name: str, email: str | None, idempotency_key: str | None, as_json: bool) -> None:
-    """Make an organisation with an account and a key that may do everything."""
+    """Make an organisation with an account and a key that may do everything that customers may."""
     with with_parts() as parts:
         key = idempotency_key or parts.ids.new().hex
         signed = parts.organisations.sign_up(key, name, owner_email=email)
@@ -38,21 +38,21 @@ def sign_up(*, name: str, email: str | None, idempotency_key: str | None, as_jso
             "account": render("acc", organisation.account_id),
         }
         if not parts.keys.list(organisation.organisation_id):
-            shown["key"] = parts.keys.create(organisation.organisation_id, "first key", MEANINGS).secret
+            shown["key"] = parts.keys.create(organisation.organisation_id, "first key", CUSTOMER_SCOPES).secret
     print_facts(shown, as_json=as_json)
 
 
 @command.command("create")
 @organisation_option
 @click.option("--name", required=True, help="What the key is for.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(list(MEANINGS)), help="Repeat it; all by default.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(list(MEANINGS)), help="Repeat it; all but those for operators by default.")
 @click.option("--days", type=click.IntRange(1, 3650), help="How long the key lives; for ever by default.")
 @json_option
 def create(*, organisation: UUID, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:
     """Make a key. Its secret is shown here and never again."""
     with with_parts() as parts:
         lifetime_s = None if days is None else days * _DAY_S
-        made = parts.keys.create(organisation, name, scopes or tuple(MEANINGS), lifetime_s=lifetime_s)
+        made = parts.keys.create(organisation, name, scopes or CUSTOMER_SCOPES, lifetime_s=lifetime_s)
     print_facts({"id": render("key", made.key.key_id), "key": made.secret}, as_json=as_json)
 
 

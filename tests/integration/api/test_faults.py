@@ -127,4 +127,4 @@ def test_a_caller_that_goes_away_does_not_leave_half_an_order(site: Site, monkey
 def test_the_application_holds_nothing_of_a_request(site: Site) -> None:
     app: Litestar = create_app(site.services)
     assert app.request_class is Call
-    assert set(app.state.dict()) == {"services", "openapi"}
+    assert set(app.state.dict()) == {"services", "problems", "desk", "openapi"}

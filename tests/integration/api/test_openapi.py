@@ -17,7 +17,10 @@ from api.openapi import document, find_operations
 from api.problem_types import PROBLEM_TYPES
 from tests.support.api import Customer, Site
 
-BARE = cast("Any", SimpleNamespace(public_url="http://here", top_up_url="http://here/", ids=None))
+BARE = cast(
+    "Any",
+    SimpleNamespace(public_url="http://here", top_up_url="http://here/", ids=None, owners=None, crossing=None),
+)
 DOCUMENT = document(create_app(BARE), public_url="http://here", version=VERSION)
 OPERATIONS = sorted(operation.operation_id for _, _, operation in find_operations(create_app(BARE)))
 SLOW = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much, hypothesis.HealthCheck.data_too_large]

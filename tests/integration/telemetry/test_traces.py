@@ -18,7 +18,7 @@ import pytest
 
 from api.app import create_app
 from api.ratelimit import LocalLimiter
-from customers.domain.scopes import MEANINGS
+from customers.domain.scopes import CUSTOMER_SCOPES
 from ledger.domain.codec import RecordedEvent
 from ledger.drivers import Driver
 from ledger.ids import parse
@@ -55,7 +55,7 @@ class Story:
         organisation = self.runtime.organisations.sign_up(uuid4().hex, "Ada").organisation
         self.organisation_id, account_id = organisation.organisation_id, organisation.account_id
         grant(self.runtime.ledger, account_id, 10 * CREDIT)
-        self.secret = self.runtime.keys.create(self.organisation_id, "test", MEANINGS).secret
+        self.secret = self.runtime.keys.create(self.organisation_id, "test", CUSTOMER_SCOPES).secret
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         """One request."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from customers import limits
 from customers.domain.keys import ApiKey, check_lifetime, check_overlap, end_of_overlap
 from customers.domain.organisations import read_email, read_name
-from customers.domain.scopes import MEANINGS, SCOPES, read_scopes, require_within
+from customers.domain.scopes import CUSTOMER_SCOPES, MEANINGS, OPERATOR_SCOPES, SCOPES, read_scopes, require_within
 from customers.errors import InvalidField, KeyEnded, KeyRotated, ScopeMissing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ def a_key(**fields: object) -> ApiKey:
     return ApiKey(**known | fields)  # type: ignore[arg-type]
 
 
-@given(st.sets(st.sampled_from(sorted(SCOPES)), min_size=1))
+@given(st.sets(st.sampled_from(sorted(SCOPES - {"ledger:approve"})), min_size=1))
 def test_scopes_come_in_one_order_without_repeats(scopes: set[str]) -> None:
     assert list(read_scopes([*scopes, *scopes])) == [scope for scope in MEANINGS if scope in scopes]
 
@@ -41,6 +41,18 @@ def test_scopes_come_in_one_order_without_repeats(scopes: set[str]) -> None:
 def test_no_scope_and_unknown_scopes_are_refused(scopes: list[str]) -> None:
     with pytest.raises(InvalidField):
         read_scopes(scopes)
+
+
+def test_no_key_both_proposes_and_approves() -> None:
+    read_scopes(["ledger:adjust", "ledger:grants"])
+    with pytest.raises(InvalidField):
+        read_scopes(["ledger:approve", "ledger:adjust"])
+
+
+def test_what_makes_credits_is_not_given_to_customers_by_default() -> None:
+    assert set(CUSTOMER_SCOPES) == SCOPES - OPERATOR_SCOPES
+    assert {"ledger:grants", "ledger:adjust", "ledger:approve", "ledger:accounts", "ledger:freeze"} == OPERATOR_SCOPES
+    assert tuple(read_scopes(CUSTOMER_SCOPES)) == CUSTOMER_SCOPES
 
 
 def test_a_key_cannot_give_what_it_has_not() -> None:

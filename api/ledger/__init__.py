@@ -1,0 +1,1 @@
+"""The ledger over HTTP: one thing to do at a time, or a thousand with a verdict each."""

@@ -1,0 +1,203 @@
+"""Adjustments by two operators: one proposes, which is an event of its own; another approves, and the ledger adjusts.
+
+The key is the operator. A key never has both scopes, and cannot make one that has what it lacks, so whoever proposes
+cannot approve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, post
+from msgspec import Struct
+
+from api.call import Call
+from api.ledger.answers import DoneOut, SetOut, done, done_out, refused, set_out, verdict_name
+from api.ledger.asked import plain
+from api.ledger.bodies import AdjustIn
+from api.ledger.commands import credit
+from api.ledger.desk import desk_of
+from api.ledger.kinds import ADJUST
+from api.ledger.routes import BODY_PROBLEMS, ON_ACCOUNT, TAG
+from api.limits import PROPOSAL_LIFE_S
+from api.operations import IDEMPOTENCY_KEY, REPLAYED, Answer, Operation, path_id
+from api.problems import Found
+from ledger import ids
+from ledger.domain.codec import RecordedEvent, encode_event, tag_of
+from ledger.domain.commands import AdjustBalance
+from ledger.domain.events import AdjustmentCause
+from ledger.domain.verdicts import Done, Refused
+from ledger.errors import StreamConflict
+from ledger.ports import Companion, Request
+
+PROPOSE, APPROVE = "http/propose-adjustment", "http/approve-adjustment"
+
+
+class AdjustmentProposed(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag="api.adjustment-proposed.v1"
+):
+    """An operator asks for a change of a balance; the first event of a stream of its own. Operators are key ids."""
+
+    organisation_id: UUID
+    account_id: UUID
+    amount_ucr: int
+    cause: AdjustmentCause
+    operator_id: UUID
+    reason: str = ""
+    effective_at: datetime | None = None
+
+
+class AdjustmentApproved(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="api.adjustment-approved.v1"
+):
+    """Another operator agreed, in the same append as the adjustment."""
+
+    operator_id: UUID
+
+
+PROPOSED_TAG = tag_of(AdjustmentProposed)
+_decoder = msgspec.json.Decoder(AdjustmentProposed)
+_PROPOSE = Operation(
+    operation_id="proposeAdjustment",
+    summary="Propose an adjustment",
+    description="Changes nothing until another operator approves it; `subject_id` is what to approve, within 7 days.",
+    tag=TAG,
+    scope=ADJUST,
+    answers=(Answer(status=202, description="Proposed.", kind=SetOut, headers=REPLAYED),),
+    body=AdjustIn,
+    example={"amount": "-2.5", "cause": "correction", "reason": "counted-twice"},
+    parameters=(IDEMPOTENCY_KEY,),
+    problems=(*BODY_PROBLEMS, "idempotency-key-missing", *ON_ACCOUNT),
+    quota="ledger",
+)
+_APPROVE = Operation(
+    operation_id="approveAdjustment",
+    summary="Approve an adjustment",
+    description="Adjusts the balance as another operator proposed. A proposal is approved once.",
+    tag=TAG,
+    scope="ledger:approve",
+    answers=(Answer(status=200, description="Adjusted.", kind=DoneOut, headers=REPLAYED),),
+    parameters=(path_id("adjustment_id", "adj", "The proposal."), IDEMPOTENCY_KEY),
+    problems=(
+        "idempotency-key-missing",
+        *ON_ACCOUNT,
+        "proposal-unknown",
+        "proposal-ended",
+        "second-operator-needed",
+        "insufficient-credits",
+        "account-closed",
+        "effective-in-future",
+        "too-many-slices",
+    ),
+    quota="ledger",
+)
+
+
+@post("/ledger/adjustments", opt=_PROPOSE.options(), status_code=202)
+async def propose(request: Call) -> Response[bytes]:
+    """Ask for a change of a balance."""
+    key, body, principal = request.idempotency_key(), await request.read(AdjustIn), request.principal
+    desk = desk_of(request)
+    account_id = principal.account_id if body.account_id is None else ids.parse("acc", body.account_id)
+    if not await desk.owns(principal, account_id):
+        return request.problems.respond(Found(code="account-unknown"), request.instance)
+    event = AdjustmentProposed(
+        organisation_id=principal.organisation_id,
+        account_id=account_id,
+        amount_ucr=signed(body.amount),
+        cause=body.cause,
+        operator_id=principal.key_id,
+        reason=body.reason or "",
+        effective_at=body.effective_at,
+    )
+    (answer,) = await desk.submit([_proposal(request, key, body, event)])
+    if isinstance(answer.verdict, Done):
+        return done(set_out("adj", answer.verdict), 202, replayed=answer.replayed)
+    return _refused(request, answer.verdict, verdict_name(account_id, PROPOSE, key), replayed=answer.replayed)
+
+
+@post("/ledger/adjustments/{adjustment_id:str}/approve", opt=_APPROVE.options(), status_code=200)
+async def approve(request: Call) -> Response[bytes]:
+    """Agree to a change of a balance that somebody else asked for."""
+    key, adjustment_id = request.idempotency_key(), request.id_of("adj", "adjustment_id")
+    events = await request.cross(request.services.ledger.stream, adjustment_id, limit=2)
+    proposal = read_proposal(events, request.principal.organisation_id, request.services.clock.now())
+    if isinstance(proposal, Found):
+        return request.problems.respond(proposal, request.instance)
+    (answer,) = await desk_of(request).submit([_approval(request, key, adjustment_id, proposal)])
+    if isinstance(answer.verdict, Done):
+        return done(done_out("adj", proposal.account_id, answer.verdict), 200, replayed=answer.replayed)
+    instance = verdict_name(proposal.account_id, APPROVE, key)
+    return _refused(request, answer.verdict, instance, replayed=answer.replayed)
+
+
+def signed(text: str) -> int:
+    """Micro-credits of an amount that may be negative.
+
+    :raises Invalid: zero, or more than one command may name.
+    """
+    return -credit(text[1:]) if text.startswith("-") else credit(text)
+
+
+def _proposal(request: Call, key: str, body: AdjustIn, event: AdjustmentProposed) -> Request:
+    adjustment_id = request.services.ids.new()
+    sent: dict[str, Any] = {"amount": plain(body.amount), "cause": body.cause, "operator_id": event.operator_id}
+    sent |= {"reason": body.reason, "effective_at": body.effective_at}
+    return Request(
+        key=key,
+        operation=PROPOSE,
+        scope_id=event.account_id,
+        body=sent,
+        origin="caller",
+        subject_id=adjustment_id,
+        on_accept=(Companion(adjustment_id, 0, (encode_event(event),)),),
+        dry_run=body.dry_run,
+    )
+
+
+def _approval(request: Call, key: str, adjustment_id: UUID, proposal: AdjustmentProposed) -> Request:
+    approver_id = request.principal.key_id
+    command = AdjustBalance(
+        account_id=proposal.account_id,
+        adjustment_id=adjustment_id,
+        amount_ucr=proposal.amount_ucr,
+        cause=proposal.cause,
+        operator_id=proposal.operator_id,
+        approver_id=approver_id,
+        reason=proposal.reason,
+        effective_at=proposal.effective_at,
+    )
+    return Request(
+        key=key,
+        operation=APPROVE,
+        command=command,
+        body={"adjustment_id": adjustment_id, "operator_id": approver_id},
+        origin="caller",
+        subject_id=adjustment_id,
+        on_accept=(Companion(adjustment_id, 1, (encode_event(AdjustmentApproved(operator_id=approver_id)),)),),
+    )
+
+
+def read_proposal(events: Sequence[RecordedEvent], organisation_id: UUID, now: datetime) -> AdjustmentProposed | Found:
+    """The proposal that a stream begins with, or why there is none to approve.
+
+    An approved one is read all the same: the same key finds its verdict again.
+    """
+    if not events or events[0].tag != PROPOSED_TAG:
+        return Found(code="proposal-unknown")
+    proposal = _decoder.decode(events[0].state)
+    if proposal.organisation_id != organisation_id:
+        return Found(code="proposal-unknown")
+    if len(events) == 1 and now - events[0].recorded_at > timedelta(seconds=PROPOSAL_LIFE_S):
+        return Found(code="proposal-ended")
+    return proposal
+
+
+def _refused(request: Call, verdict: Refused, instance: str, *, replayed: bool) -> Response[bytes]:
+    if verdict.code == StreamConflict.code:  # somebody approved it with another key
+        return request.problems.respond(Found(code="proposal-ended"), request.instance)
+    return request.problems.respond(refused(verdict, replayed=replayed), instance)
