@@ -32,6 +32,9 @@ _DRAIN_S = 3.0
 _STOP_LIMIT_S = 6.5
 """The API cuts its streams after five seconds, a worker its jobs after three; the rest of ten is for the servers."""
 
+_METRICS = ("api", "worker", "followers", "writer")
+"""Whose metrics are on the port configured, and on those after it."""
+
 Tell = Callable[[str], None]
 """Told what is begun now, and nothing while that is waited for; may raise ``Stopped``."""
 
@@ -92,7 +95,7 @@ def running_site(settings: Settings, tell: Tell) -> Generator[Site]:
             tell("a stand-in for a GPU node")
             node, standin = _start_standin(supervisor, settings, tell)
             settings = settings.with_values(comfyui_nodes=(node,))
-        tell("API, worker and followers")
+        tell("writer, API, worker and followers")
         site = Site(
             url=address(settings),
             settings=settings,
@@ -156,8 +159,9 @@ def _kept_ports(file: Path) -> tuple[int, int]:
 
 
 def _start_ours(site: Site, tell: Tell) -> None:
-    """API, worker, followers; each is given addresses of the serving role only."""
+    """Writer, API, worker, followers; each is given the addresses of its role only."""
     programs = {
+        "writer": ("write",),
         "api": ("serve", "--http-only"),
         "worker": ("work", "--drain", str(_DRAIN_S)),
         "followers": ("follow",),
@@ -168,17 +172,17 @@ def _start_ours(site: Site, tell: Tell) -> None:
                 name=name,
                 module="tallystick",
                 arguments=arguments,
-                environment=_environment(site.settings) | _metrics(site.settings, offset),
+                environment=_environment(site.settings, name) | _metrics(site.settings, name),
                 stop_limit_s=_STOP_LIMIT_S,
             )
         )
-        for offset, (name, arguments) in enumerate(programs.items())
+        for name, arguments in programs.items()
     ]
     _wait_until(site.supervisor, children, lambda: _answers(f"{site.url}/readyz"), tell)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    """What a child of ours is told; an empty value counts as absent."""
+def _environment(settings: Settings, name: str) -> dict[str, str]:
+    """What a child of ours is told; an empty value counts as absent. The writer alone may append to the log."""
     assert settings.database_url is not None and settings.redis_url is not None and settings.secret is not None
     return {
         "TALLYSTICK_DATA_DIR": str(settings.data_dir),
@@ -187,15 +191,17 @@ def _environment(settings: Settings) -> dict[str, str]:
         "TALLYSTICK_PORT": str(settings.port),
         "DATABASE_URL": settings.database_url,
         "DATABASE_OWNER_URL": "",
+        "DATABASE_WRITER_URL": settings.writer_url if name == "writer" else "",
+        "TALLYSTICK_WRITER_SOCKET": str(settings.writer_path),
         "REDIS_URL": settings.redis_url,
         "COMFYUI_NODES": ",".join(settings.comfyui_nodes),
     }
 
 
-def _metrics(settings: Settings, offset: int) -> dict[str, str]:
+def _metrics(settings: Settings, name: str) -> dict[str, str]:
     """Each process has a port of its own for its metrics: the one configured, and those after it."""
     port = settings.metrics_port
-    return {"TALLYSTICK_METRICS_PORT": "" if port is None else str(port + offset if port else 0)}
+    return {"TALLYSTICK_METRICS_PORT": "" if port is None else str(port + _METRICS.index(name) if port else 0)}
 
 
 def _wait_until(supervisor: Supervisor, children: list[Child], ready: Callable[[], bool], tell: Tell) -> None:
@@ -219,7 +225,7 @@ def _answers(url: str) -> bool:
 
 
 def _stop(supervisor: Supervisor) -> None:
-    """First who takes orders and who works on them, together; then who writes down what came of it; then the node."""
+    """First who takes orders and who works on them, together; then who folds what came of it; then the others."""
     killed = supervisor.stop("api", "worker") + supervisor.stop("followers") + supervisor.stop()
     if killed:
         _log.warning("had to be killed: %s", ", ".join(killed))

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import hmac
 import os
+import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ DATA_DIR = Path(".tallystick")
 
 OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "TALLYSTICK_REQUIRE_ALL"})
 """Names beginning with TALLYSTICK_ that are no settings."""
+
+_SOCKET_PATH_MAX = 100
+"""Longest path of a socket: its whole address has 104 to 108 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,19 @@ class Settings:
     )
     database_owner_url: str | None = setting(
         "DATABASE_OWNER_URL", _postgres, None, "the same database, as the role that migrates", hidden=True
+    )
+    database_writer_url: str | None = setting(
+        "DATABASE_WRITER_URL",
+        _postgres,
+        None,
+        "the same database, as the role that appends to the log; unset: DATABASE_URL's",
+        hidden=True,
+    )
+    writer_socket: Path | None = setting(
+        "TALLYSTICK_WRITER_SOCKET",
+        readers.path,
+        None,
+        "socket of the writer's process; its folder is private; unset: in the data folder",
     )
     database_pool_max: int = setting(
         "TALLYSTICK_DATABASE_POOL_MAX", readers.integer(1, 200), 10, "most connections of one process"
@@ -132,15 +149,6 @@ class Settings:
     s3_region: str = setting("S3_REGION", readers.text, "us-east-1", "its region")
     s3_access_key_id: str | None = setting("S3_ACCESS_KEY_ID", readers.text, None, "key of the store", hidden=True)
     s3_secret_access_key: str | None = setting("S3_SECRET_ACCESS_KEY", readers.text, None, "its secret", hidden=True)
-    heads_to: str | None = setting(
-        "TALLYSTICK_HEADS_TO",
-        readers.text,
-        None,
-        "where signed heads go: a folder, s3://bucket/prefix; unset: data folder",
-    )
-    head_keys: Path | None = setting(
-        "TALLYSTICK_HEAD_KEYS", readers.path, None, "folder of the keys that sign heads; unset: in the data folder"
-    )
     image_retention_days: int = setting(
         "TALLYSTICK_IMAGE_RETENTION_DAYS", readers.integer(1, 3650), 30, "days that an image is kept"
     )
@@ -167,6 +175,22 @@ class Settings:
     def embeds_redis(self) -> bool:
         """Whether we start a Redis of our own."""
         return self.redis_url is None
+
+    @property
+    def writer_url(self) -> str:
+        """Address of the database for whoever appends to the log; addresses must be known."""
+        found = self.database_writer_url or self.database_url
+        assert found is not None, "embedded servers are started first"
+        return found
+
+    @property
+    def writer_path(self) -> Path:
+        """Where the writer's socket is; a data folder whose path is too long for sockets has a short one elsewhere."""
+        path = self.writer_socket or self.data_dir / "writer" / "writer.sock"
+        if self.writer_socket is not None or len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
+            return path
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"tallystick-{os.geteuid()}-{name}" / "writer.sock"
 
     def key_for(self, purpose: str) -> bytes:
         """32 bytes for one purpose (``api-keys``, ``links``, …), derived from the root secret, which must be known."""
@@ -249,8 +273,11 @@ def _contradictions(values: Mapping[str, Any], given: Mapping[str, str]) -> list
     found: list[str] = []
     if "DATABASE_URL" in given and "TALLYSTICK_SECRET" not in given:
         found.append("TALLYSTICK_SECRET: expected because DATABASE_URL is set: every process must share it")
-    if "DATABASE_OWNER_URL" in given and "DATABASE_URL" not in given:
-        found.append("DATABASE_URL: expected because DATABASE_OWNER_URL is set")
+    found += [
+        f"DATABASE_URL: expected because {name} is set"
+        for name in ("DATABASE_OWNER_URL", "DATABASE_WRITER_URL")
+        if name in given and "DATABASE_URL" not in given
+    ]
     if values.get("sandbox") and (values.get("live") or _is_live(values.get("stripe_api_key"))):
         found.append("TALLYSTICK_SANDBOX: expected false beside live keys")
     pairs = [("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"), ("LNBITS_URL", "LNBITS_INVOICE_KEY")]

@@ -24,9 +24,8 @@ from customers.keys import KeysService
 from customers.organisations import OrganisationsService
 from customers.postgres import PostgresStore
 from ledger.drivers import Driver, FollowerThread
-from ledger.serving import ServingLedger
-from ledger.store.owners import PostgresOwners
-from ledger.store.postgres import PostgresLedger
+from ledger.ports import Ledger
+from ledger.store.socket import SocketLedger
 from ledger.sweep import sweep
 from payments.domain.policy import Terms, fixed_value
 from payments.domain.products import PriceBook, PriceList
@@ -43,7 +42,6 @@ from payments.worker import Settler, SettlerThread
 from projections.statement import StatementReader
 from tallystick.chores import Chore, Chores
 from tallystick.clock import SystemClock, SystemIds
-from tallystick.heads import head_chores
 from tallystick.listening import LogListener
 from tallystick.read_models import followers
 from tallystick.settings import Settings
@@ -51,7 +49,7 @@ from tallystick.telemetry.core import OFF, Telemetry
 from tallystick.telemetry.followers import traced_followers
 from tallystick.telemetry.ledger import traced_ledger
 from tallystick.telemetry.messages import message_middleware
-from tallystick.telemetry.writer import batch_observer
+from tallystick.writing import open_ledger, unavailable
 from workers.actors import Wakes, redis_broker
 from workers.catalogue import Catalogue, shipped
 from workers.driving import Surroundings
@@ -92,6 +90,7 @@ class Runtime:
     """The program's parts on one database, one Redis and one object store. Safe from many threads; ``close`` it.
 
     ``desk`` is where sandbox payments are made, None where the sandbox is off.
+    ``remote``: the writer is another process.
     """
 
     settings: Settings
@@ -100,7 +99,7 @@ class Runtime:
     ids: SystemIds
     pool: ConnectionPool[Any]
     redis: redis.Redis
-    ledger: ServingLedger
+    ledger: Ledger
     broker: dramatiq.Broker
     hints: Hints
     keys: KeysService
@@ -116,6 +115,7 @@ class Runtime:
     jobs: JobsService
     statements: StatementReader
     telemetry: Telemetry = OFF
+    remote: bool = False
     closers: list[Callable[[], Any]] = field(default_factory=list[Callable[[], Any]])
 
     def driver(self) -> Driver:
@@ -129,7 +129,7 @@ class Runtime:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError:
             return ["database"]
-        return []
+        return ["writer"] if self.remote and unavailable(self.settings) else []
 
     def close(self) -> None:
         """Stop the writer and give up every connection."""
@@ -137,9 +137,11 @@ class Runtime:
             close()
 
 
-def build(settings: Settings, telemetry: Telemetry = OFF) -> Runtime:
+def build(settings: Settings, telemetry: Telemetry = OFF, *, remote: bool = False) -> Runtime:
     """Build everything; the addresses in ``settings`` are known and the schema is there.
 
+    :param remote: whether only the writer's process may append; otherwise this one does where that does not run.
+    :raises NotReady: no writer answers, and this process may not append either.
     :raises payments.errors.SandboxBesideLiveKeys: money for nothing would stand beside real money.
     """
     refuse_beside_live_keys(settings)
@@ -149,14 +151,7 @@ def build(settings: Settings, telemetry: Telemetry = OFF) -> Runtime:
     client = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # its keyword arguments are untyped
         settings.redis_url, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
     )
-    writer = PostgresLedger(
-        settings.database_url,
-        pool,
-        clock=clock,
-        secret=settings.key_for("ledger-digests"),
-        sleep=time.sleep,
-        observer=batch_observer(telemetry),
-    )
+    writer = open_ledger(settings, pool, clock, telemetry, remote=remote)
     telemetry.gauge(
         "tallystick.ledger.queue", "{request}", "requests that wait for the writer", lambda: [(writer.queued, {})]
     )
@@ -199,6 +194,7 @@ def build(settings: Settings, telemetry: Telemetry = OFF) -> Runtime:
         jobs=JobsService(JobsParts(around=around, catalogue=catalogue, objects=objects, progress=progress, ids=ids)),
         statements=StatementReader(pool),
         telemetry=telemetry,
+        remote=isinstance(writer, SocketLedger),
         closers=[writer.close, pool.close, client.close],
     )
 
@@ -273,7 +269,6 @@ def make_services(runtime: Runtime) -> Services:
         clock=runtime.clock,
         ids=runtime.ids,
         ledger=runtime.ledger,
-        owners=PostgresOwners(runtime.pool),
         keys=runtime.keys,
         jobs=runtime.jobs,
         topups=runtime.topups,
@@ -302,7 +297,6 @@ class Background:
             Chore("sign-ups cut short", _FINISH_S, runtime.organisations.finish_all),
         )
         self._chores = Chores(chores, runtime.clock)
-        self._heads = head_chores(runtime.settings, driver, runtime.clock, runtime.telemetry)
         self._listener = LogListener(runtime.settings.database_url, (self._followers.wake, also_wake))
 
     def start(self) -> None:
@@ -310,13 +304,11 @@ class Background:
         self._followers.start()
         self._settler.start()
         self._chores.start()
-        self._heads.start()
         self._listener.start()
 
     def stop(self) -> None:
         """End all of it, each with the batch in hand."""
         self._listener.stop()
-        self._heads.stop()
         self._chores.stop()
         self._settler.stop()
         self._followers.stop()

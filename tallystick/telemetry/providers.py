@@ -25,7 +25,7 @@ from tallystick.errors import ServiceError
 from tallystick.settings import Settings
 
 _METRICS_EVERY_MS = 15_000
-_EXPORT_TIMEOUT_S = 3
+_EXPORT_TIMEOUT_S = 2
 
 
 @dataclass(kw_only=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, get_current_span
 
+from ledger.domain.verdicts import Answer
 from ledger.writer.prepare import Prepared
 from ledger.writer.requests import Append, ReadUnderLock, UnderLock, WriterRequest
-from ledger.writer_thread import Observer
+from ledger.writer_thread import Answered, Observer
 from tallystick.telemetry.carrier import links_to
 from tallystick.telemetry.core import Telemetry
+from tallystick.telemetry.ledger import outcome_of
 
 
 class BatchObserver:
@@ -25,16 +28,24 @@ class BatchObserver:
         self._instruments = telemetry.instruments
 
     @contextlib.contextmanager
-    def batch(self, batch: Sequence[Prepared]) -> Generator[None]:
+    def batch(self, batch: Sequence[Prepared]) -> Generator[Answered]:
         """Around a batch. It is a trace of its own, begun where one of its requests is traced."""
         self._instruments.ledger_batch.record(len(batch))
         links = links_to(item.request.traceparent for item in batch)
-        if not links:
-            yield
-            return
         facts = {"tallystick.requests": len(batch)}
-        with self._telemetry.span("ledger batch", Context(), links=links, attributes=facts):
-            yield
+        try:
+            if not links:
+                yield self._count
+                return
+            with self._telemetry.span("ledger batch", Context(), links=links, attributes=facts):
+                yield self._count
+        except Exception:
+            self._instruments.ledger_unknown.add(len(batch))
+            raise
+
+    def _count(self, answers: Sequence[Answer]) -> None:
+        for outcome, count in Counter(map(outcome_of, answers)).items():
+            self._instruments.ledger_answers.add(count, {"outcome": outcome})
 
     def step(self, request: WriterRequest, answer: Callable[[WriterRequest], Any]) -> Any:
         """Around one question to the store."""

@@ -132,7 +132,7 @@ def test_a_port_that_is_taken_is_one_clear_error() -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("after", ["PostgreSQL and Redis", "API, worker and followers"])
+@pytest.mark.parametrize("after", ["PostgreSQL and Redis", "writer, API, worker and followers"])
 def test_it_can_be_stopped_before_it_is_up(after: str) -> None:
     with site() as found:
         found.begin()

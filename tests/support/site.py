@@ -102,12 +102,12 @@ class RunningSite:
         return {self.process.pid, *instances.descendants(self.process.pid)}
 
     def pid(self, name: str) -> int | None:
-        """The process of one part (``api``, ``worker``, ``followers`` or ``node``); None while there is none."""
-        word = {"api": "serve", "worker": "work", "followers": "follow", "node": "workers.standin"}[name]
+        """The process of one part (writer, api, worker, followers or node); None while there is none."""
+        words = {"writer": "write", "api": "serve", "worker": "work", "followers": "follow", "node": "workers.standin"}
         for pid in self.pids():
             with contextlib.suppress(OSError):
                 command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-                if "tallystick.run_child" in command and word in command:
+                if "tallystick.run_child" in command and words[name] in command:
                     return pid
         return None
 

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from tallystick.cli.group import tallystick
 from tallystick.settings import Settings, variables
 from tests.support.api import PROMPT, read_events
+from tests.support.writers import writer_process
 
 ROOT = Path(__file__).parents[3]
 START_LIMIT_S = 30.0
@@ -128,11 +129,12 @@ class Served:
 
 @pytest.fixture
 def served(environment: dict[str, str]) -> Iterator[Served]:
-    """A serving process."""
-    found = Served(environment)
-    yield found
-    if found.process.poll() is None:
-        found.end(signal.SIGKILL)
+    """A serving process, and a writer's beside it."""
+    with writer_process(environment):
+        found = Served(environment)
+        yield found
+        if found.process.poll() is None:
+            found.end(signal.SIGKILL)
 
 
 def customer(url: str) -> httpx.Client:

@@ -18,14 +18,14 @@ pytestmark = pytest.mark.timeout(150)
 
 DIES_BEFORE_IT_ANSWERS = """
 import os, signal
-from ledger.store.postgres import PostgresLedger
-submit = PostgresLedger.submit
+from ledger.store.socket import SocketLedger
+submit = SocketLedger.submit
 def die(self, request, **more):
     answer = submit(self, request, **more)
     if request.operation == "generate":
         os.kill(os.getpid(), signal.SIGKILL)
     return answer
-PostgresLedger.submit = die
+SocketLedger.submit = die
 from tallystick.__main__ import main
 main()
 """
@@ -88,6 +88,16 @@ def test_an_api_killed_among_orders_comes_back_and_keeps_every_promise(running: 
     jobs += [running.order(key=f"after-{n}") for n in range(3)]
     assert jobs[:3] == [running.order(key=f"before-{n}") for n in range(3)], "the same keys, the same jobs"
     assert len(running.check(jobs)) == 6
+
+
+def test_a_writer_killed_among_orders_is_not_noticed(running: RunningSite) -> None:
+    first = running.order(SLOW)
+    running.until(first, "running")
+    running.send("writer", signal.SIGSTOP)
+    running.send("writer", signal.SIGKILL)
+    answer = running.ask("POST", "/api/v1/generate", QUICK, **{"Idempotency-Key": "meanwhile"})
+    assert answer.status_code == 202, "it waited for the next writer"
+    assert {job["state"] for job in running.check([first, answer.json()["job_id"]])} == {"succeeded"}
 
 
 def test_everything_killed_at_once_goes_on_where_it_was() -> None:

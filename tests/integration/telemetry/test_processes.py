@@ -97,22 +97,22 @@ def watched(database: Database, redis_url: str, collector: Collector) -> Generat
         "TALLYSTICK_SECRET": SECRET,
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
-        "TALLYSTICK_METRICS_PORT": str(three_free_ports()),
+        "TALLYSTICK_METRICS_PORT": str(four_free_ports()),
     }
     with site(environment) as found:
         found.start()
         yield found
 
 
-def three_free_ports() -> int:
-    """The first of three in a row."""
+def four_free_ports() -> int:
+    """The first of four in a row."""
     for _ in range(100):
         port = free_port()
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            for following in (port, port + 1, port + 2):
+            for following in range(port, port + 4):
                 stack.enter_context(socket.create_server(("127.0.0.1", following)))
             return port
-    raise AssertionError("no three ports in a row are free")
+    raise AssertionError("no four ports in a row are free")
 
 
 def scrape(port: int) -> dict[str, dict[tuple[str, ...], float]]:
@@ -142,15 +142,17 @@ def test_every_process_tells_its_part_of_one_trace_and_its_own_figures(
     assert {"attempt", "node submit", "node fetch", "ledger settle-job"} <= ours()["worker"]
     linked = {(who, span.name) for who, span in collector.spans() if any(link.trace_id == trace for link in span.links)}
     watched.wait_for(lambda: any(span.name == "follow books" for _, span in collector.spans()))
-    assert {("api", "ledger batch"), ("worker", "ledger batch"), ("followers", "follow jobs")} <= linked
+    assert {("writer", "ledger batch"), ("followers", "follow jobs")} <= linked
 
     port = int(watched.environment["TALLYSTICK_METRICS_PORT"])
-    api, worker, followers = (scrape(port + offset) for offset in range(3))
+    api, worker, followers, writer = (scrape(port + offset) for offset in range(4))
     assert any("/api/v1/generate" in labels for labels in api["http_server_request_duration_seconds_count"])
     assert worker["tallystick_jobs_ended_total"] == {("succeeded",): 1.0}
-    assert worker["tallystick_ledger_commit_seconds_count"][()] > 0
-    assert worker["tallystick_ledger_lock_wait_seconds_count"][()] > 0
-    assert worker["tallystick_ledger_queue"] == {(): 0.0}
+    assert writer["tallystick_ledger_commit_seconds_count"][()] > 0
+    assert writer["tallystick_ledger_lock_wait_seconds_count"][()] > 0
+    assert writer["tallystick_ledger_queue"] == {(): 0.0}
+    assert writer["tallystick_ledger_callers"][()] >= 2
+    assert writer["tallystick_ledger_answers_total"][("done",)] > 0
     watched.wait_for(lambda: all(lag == 0 for lag in scrape(port + 2)["tallystick_follower_lag"].values()))
     assert {labels[0] for labels in followers["tallystick_follower_lag"]} >= {"jobs", "books", "statement", "payments"}
     assert not [body for body in collector.raw if PROMPT.encode() in body or watched.key.encode() in body]
