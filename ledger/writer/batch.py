@@ -21,8 +21,7 @@ from ledger.domain.verdicts import Answer, Done, Refused, Verdict, decode_verdic
 from ledger.ports import Companion, Request
 from ledger.writer.appending import Appending
 from ledger.writer.chain import GENESIS
-from ledger.writer.keys import differing_field
-from ledger.writer.prepare import Prepared
+from ledger.writer.prepare import Prepared, conflict
 from ledger.writer.requests import Append, Refusals, StoredVerdict, StreamHead, UnderLock, VerdictRow
 from ledger.writer.seal import seal
 from ledger.writer.trial import copy_of, target_of, touched_by, try_out
@@ -113,7 +112,7 @@ class Batch:
         return Answer(refused(refusal, self.now, None))
 
     def _replay(self, prepared: Prepared, seen: StoredVerdict) -> Answer:
-        if field := differing_field(seen.digests, prepared.digests):
+        if field := conflict(seen.digests, prepared):
             return Answer(refused(errors.KeyConflict(field=field), self.now, prepared.request.subject_id))
         return Answer(decode_verdict(seen.verdict), replayed=True)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from hashlib import blake2b, sha256
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -15,13 +17,12 @@ from ledger.ports import Request
 KEY_BYTES = 16
 DIGEST_BYTES = 8
 _value_encoder = msgspec.json.Encoder(order="deterministic")
-_digests_encoder = msgspec.msgpack.Encoder()
-_digests_decoder = msgspec.msgpack.Decoder(dict[str, bytes])
+_REMEMBERED_BYTES_MAX = 64
 
 
 def key_hash(scope_id: UUID, operation: str, key: str) -> bytes:
     """128 bits of SHA-256 over scope, operation and key."""
-    return sha256(b"\0".join((scope_id.bytes, operation.encode(), key.encode()))).digest()[:KEY_BYTES]
+    return sha256(b"%b\0%b\0%b" % (scope_id.bytes, operation.encode(), key.encode())).digest()[:KEY_BYTES]
 
 
 def command_body(command: Command | None) -> Mapping[str, Any]:
@@ -40,19 +41,61 @@ def request_body(request: Request) -> Mapping[str, Any]:
     return body
 
 
+def request_fields(request: Request) -> Sequence[str]:
+    """Names of the fields a request is compared by, in the order of their digests."""
+    if request.body is None and not request.linked:
+        return _command_fields(type(request.command))
+    return sorted(request_body(request) if request.body is None else request.body)
+
+
+def request_digests(request: Request, secret: bytes) -> bytes:
+    """The digests of what a request is compared by."""
+    if request.body is None and not request.linked:
+        command = request.command
+        return b"".join(
+            [_field_digest(name, getattr(command, name), secret) for name in _command_fields(type(command))]
+        )
+    return digests(request_body(request) if request.body is None else request.body, secret)
+
+
 def digests(body: Mapping[str, Any], secret: bytes) -> bytes:
-    """A keyed 8-byte digest per field, so that a conflict names the field and the row tells nothing else."""
-    return _digests_encoder.encode(
-        {
-            name: blake2b(_value_encoder.encode(body[name]), key=secret, digest_size=DIGEST_BYTES).digest()
-            for name in sorted(body)
-        }
-    )
+    """A keyed 8-byte digest per field, in the order of names, over name and value.
+
+    So a conflict can name the field, and the row tells nothing else.
+    """
+    return b"".join([_field_digest(name, body[name], secret) for name in sorted(body)])
 
 
-def differing_field(stored: bytes, sent: bytes) -> str | None:
-    """The first field by name in which two bodies differ; None when they are equal."""
+def differing_field(stored: bytes, sent: bytes, fields: Sequence[str]) -> str | None:
+    """The first of the ``fields`` sent that the stored body has not; None when they are equal.
+
+    ``body`` when all that was sent is there, and more: the stored digests do not tell the name of a field.
+    """
     if stored == sent:
         return None
-    before, now = _digests_decoder.decode(stored), _digests_decoder.decode(sent)
-    return next((name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)), None)
+    before = set(_pieces(stored))
+    return next((name for name, piece in zip(fields, _pieces(sent), strict=True) if piece not in before), "body")
+
+
+def _pieces(joined: bytes) -> list[bytes]:
+    return [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
+
+
+def _field_digest(name: str, value: object, secret: bytes) -> bytes:
+    encoded = _value_encoder.encode((name, value))
+    if isinstance(value, UUID) or len(encoded) > _REMEMBERED_BYTES_MAX:
+        return blake2b(encoded, key=secret, digest_size=DIGEST_BYTES).digest()
+    return _remembered_digest(encoded, secret)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_digest(encoded: bytes, secret: bytes) -> bytes:
+    """Most fields have few values: a digest costs ten times what remembering it does."""
+    return blake2b(encoded, key=secret, digest_size=DIGEST_BYTES).digest()
+
+
+@cache
+def _command_fields(kind: type[Command | None]) -> tuple[str, ...]:
+    if kind is NoneType:
+        return ()
+    return tuple(sorted(set(kind.__struct_fields__) - kind.minted))  # type: ignore[union-attr]

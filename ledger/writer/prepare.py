@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 from uuid import UUID
 
 from ledger import limits
@@ -21,7 +22,7 @@ from ledger.domain.commands import (
 from ledger.domain.evolve import GrantKey
 from ledger.errors import InvalidRequest
 from ledger.ports import Companion, Request
-from ledger.writer.keys import digests, key_hash, request_body
+from ledger.writer.keys import differing_field, key_hash, request_digests, request_fields
 from ledger.writer.names import names
 
 
@@ -29,7 +30,7 @@ class Prepared(NamedTuple):
     """A request with its names; ``size`` is a rough number of bytes for the batch's bound.
 
     ``accounts``, ``holds``, ``grants`` and ``budgets`` are the ids that its commands name, the first account being the
-    one that answers.
+    one that answers. ``fields`` names what ``digests`` are of where the request's commands do not tell.
     """
 
     request: Request
@@ -40,6 +41,7 @@ class Prepared(NamedTuple):
     holds: tuple[UUID, ...] = ()
     grants: tuple[GrantKey, ...] = ()
     budgets: tuple[UUID, ...] = ()
+    fields: tuple[str, ...] = ()
 
 
 def prepare(request: Request, secret: bytes) -> Prepared:
@@ -52,8 +54,14 @@ def prepare(request: Request, secret: bytes) -> Prepared:
     scope_id = request.scope_id or (named.accounts[0] if named.accounts else None)
     if scope_id is None:
         raise InvalidRequest("scope_id", "a request without an account names its scope")
-    body = request_body(request) if request.body is None else request.body
-    return Prepared(request, key_hash(scope_id, request.operation, request.key), digests(body, secret), size, *named)
+    fields = () if request.body is None else tuple(sorted(request.body))
+    name = key_hash(scope_id, request.operation, request.key)
+    return Prepared(request, name, request_digests(request, secret), size, *named, fields)
+
+
+def conflict(stored: bytes, prepared: Prepared) -> str | None:
+    """The field in which a repeat differs from the request whose digests are ``stored``; None when it is the same."""
+    return differing_field(stored, prepared.digests, prepared.fields or request_fields(prepared.request))
 
 
 def check(request: Request) -> int:
@@ -102,12 +110,27 @@ def check_command(command: Command) -> None:
             raise InvalidRequest(name, f"expected {low} to {high}")
     for name in _texts(type(command)):
         check_text(name, getattr(command, name), limits.TEXT_CHARS_MAX)
-    if isinstance(command, HoldCredits | DebitCredits):
-        if len(command.budgets) > limits.BUDGETS_MAX or len(set(command.budgets)) < len(command.budgets):
-            raise InvalidRequest("budgets", f"expected at most {limits.BUDGETS_MAX}, each once")
-    elif isinstance(command, AdjustBalance) and command.amount_ucr == 0:
+    if (further := _FURTHER.get(type(command))) is not None:
+        further(command)
+
+
+def check_budgets(command: HoldCredits | DebitCredits) -> None:
+    """Check the budgets that a command counts against."""
+    budgets = command.budgets
+    if budgets and (len(budgets) > limits.BUDGETS_MAX or len(set(budgets)) < len(budgets)):
+        raise InvalidRequest("budgets", f"expected at most {limits.BUDGETS_MAX}, each once")
+
+
+def check_adjustment(command: AdjustBalance) -> None:
+    """Check an adjustment, which may go either way."""
+    if command.amount_ucr == 0:
         raise InvalidRequest("amount_ucr", "an adjustment of nothing")
-    elif isinstance(command, GrantCredits | AdjustBalance | ReverseDebit) and command.effective_at is not None:
+    check_effective_of(command)
+
+
+def check_effective_of(command: GrantCredits | AdjustBalance | ReverseDebit) -> None:
+    """Check the effective date of a command that may have one."""
+    if command.effective_at is not None:
         check_effective(command.effective_at)
 
 
@@ -152,6 +175,13 @@ def _is(hint: object, kind: type) -> bool:
     return hint is kind or kind in get_args(hint)
 
 
+_FURTHER: dict[type, Callable[[Any], None]] = {
+    HoldCredits: check_budgets,
+    DebitCredits: check_budgets,
+    AdjustBalance: check_adjustment,
+    GrantCredits: check_effective_of,
+    ReverseDebit: check_effective_of,
+}
 _EFFECTIVE_MIN = datetime(2000, 1, 1, tzinfo=UTC)
 _RANGES = {
     "amount_ucr": (1, limits.AMOUNT_MAX_UCR),
