@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,6 +24,7 @@ ADVISORY_LOCK = 0x7461_6C6C_7901
 LOCK_TIMEOUT_S = 5
 """Longest that a migration may wait for a table, and so hold up everybody behind it."""
 
+_TURN_S = 0.05
 OUTSIDE_TRANSACTION = "-- outside a transaction"
 _NAME = re.compile(r"(?P<number>[0-9]{4})_[a-z0-9_]+\.sql")
 _APPEND_ONLY = "events"
@@ -96,7 +98,7 @@ def migrate(owner_url: str, *, serving_role: str | None, migrations: Sequence[Mi
     """
     migrations = read_migrations() if migrations is None else migrations
     with psycopg.connect(owner_url, autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])  # ends with the session, at the latest
+        _take_turn(connection)
         _make_own_table(connection)
         state = _compare(_recorded(connection), migrations)
         if state.wrong:
@@ -116,6 +118,21 @@ def inspect(url: str, *, migrations: Sequence[Migration] | None = None) -> State
         there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [_OWN_TABLE]).fetchone()
         recorded = _recorded(connection) if there and there[0] else {}
     return _compare(recorded, migrations)
+
+
+def _take_turn(connection: psycopg.Connection) -> None:
+    """Wait for the lock, which ends with the session at the latest, by asking again and again.
+
+    A statement that waits for it keeps a snapshot, and an index built concurrently waits for all older snapshots.
+    """
+    while not _only(connection.execute("SELECT pg_try_advisory_lock(%s)", [ADVISORY_LOCK])):
+        time.sleep(_TURN_S)
+
+
+def _only(cursor: psycopg.Cursor) -> bool:
+    row = cursor.fetchone()
+    assert row is not None
+    return bool(row[0])
 
 
 def _make_own_table(connection: psycopg.Connection) -> None:
