@@ -9,15 +9,16 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.domain.events import AccountEvent
+from ledger.domain.events import AccountEvent, Event
 
 ACCOUNT_PREFIX = "ledger."
 _ACCOUNT_TAG_DOTS = 2
 _encoder = msgspec.json.Encoder()
+_array_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
 
 
 class NewEvent(NamedTuple):
-    """An event that is not recorded yet: its tag and its JSON bytes, which carry the tag as ``type``."""
+    """An event that is not recorded yet: its tag and its bytes, which carry the tag too."""
 
     tag: str
     state: bytes
@@ -52,8 +53,9 @@ def tag_of(kind: type[msgspec.Struct]) -> str:
 
 
 def encode_event(event: msgspec.Struct) -> NewEvent:
-    """Encode a tagged struct of any package."""
-    return NewEvent(tag_of(type(event)), _encoder.encode(event))
+    """Encode a tagged struct of any package: an account's as a MessagePack array, any other as a JSON object."""
+    kind = type(event)
+    return NewEvent(tag_of(kind), (_array_encoder if issubclass(kind, Event) else _encoder).encode(event))
 
 
 def account_event(state: bytes) -> AccountEvent:
@@ -64,4 +66,16 @@ def account_event(state: bytes) -> AccountEvent:
     return _account_decoder.decode(state)
 
 
-_account_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(AccountEvent)
+def as_json(event: RecordedEvent) -> bytes:
+    """What an event says, as JSON for a reader: an account's with its fields named.
+
+    :raises msgspec.ValidationError: an account's event of a newer release.
+    """
+    if not is_account_event(event.tag):
+        return event.state
+    said = account_event(event.state)
+    named = {"type": event.tag} | {name: getattr(said, name) for name in said.__struct_fields__}
+    return _encoder.encode(named)
+
+
+_account_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(AccountEvent)

@@ -47,8 +47,16 @@ class DebtPart(Struct, frozen=True, array_like=True):
     amount_ucr: int
 
 
-class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What all events have in common: their form."""
+class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True):
+    """What all events of accounts have in common: their form, a MessagePack array that begins with the tag.
+
+    There are many of them, and a tag never changes, so that names need not be repeated in each: the order of the
+    fields is the format.
+    """
+
+
+class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the ledger's other events have in common: a JSON object, as everywhere else."""
 
 
 class AccountOpened(Event, frozen=True, tag="ledger.account-opened.v1"):
@@ -270,7 +278,7 @@ class CreditsReversed(Event, frozen=True, tag="ledger.credits-reversed.v1"):
     grace_until: datetime | None = None
 
 
-class TransferPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class TransferPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True):
     """A bucket that arrives by transfer: what its origin was, with the cost basis of what moved."""
 
     grant_id: UUID
@@ -353,7 +361,7 @@ BudgetSubject = Literal["organisation", "member", "key", "project"]
 BudgetWindow = Literal["once", "day", "week", "month"]
 
 
-class BudgetSet(Event, frozen=True, tag="ledger.budget.set.v1"):
+class BudgetSet(Note, frozen=True, tag="ledger.budget.set.v1"):
     """A budget of an organisation, on a stream of its own; ``limit_ucr`` None lifts it. Windows are UTC."""
 
     budget_id: UUID
@@ -363,14 +371,14 @@ class BudgetSet(Event, frozen=True, tag="ledger.budget.set.v1"):
     limit_ucr: int | None = None
 
 
-class VerdictsSealed(Event, frozen=True, tag="ledger.log.verdicts-sealed.v1"):
+class VerdictsSealed(Note, frozen=True, tag="ledger.log.verdicts-sealed.v1"):
     """Covers the verdicts of one batch that no event names: ``sha256`` (hex) over their rows, by key hash."""
 
     count: int
     sha256: str
 
 
-class LogForked(Event, frozen=True, tag="ledger.log.forked.v1"):
+class LogForked(Note, frozen=True, tag="ledger.log.forked.v1"):
     """After a tail was lost: heads were signed up to ``size``, and what lay behind ``kept`` is gone for good."""
 
     kept: int

@@ -12,6 +12,7 @@ import pytest
 from ledger import limits
 from ledger.domain import commands, events
 from ledger.domain.account import decode_account
+from ledger.domain.codec import account_event
 from ledger.domain.verdicts import Done, Refused
 from ledger.errors import InvalidRequest
 from ledger.ports import Balance
@@ -122,8 +123,8 @@ def test_an_expired_hold_without_a_job_is_finished_late_whole_or_not_at_all(worl
     assert refused(world.ledger, finish(owned, 1)).code == "hold-resolved"
     assert refused(world.ledger, finish(uuid4(), 1)).code == "hold-unknown"
     done(world.ledger, finish(second, 2))
-    event = msgspec.json.decode(world.ledger.stream(account_id)[-1].state, type=events.HoldCommitted)
-    assert event.late and event.final
+    event = account_event(world.ledger.stream(account_id)[-1].state)
+    assert isinstance(event, events.HoldCommitted) and event.late and event.final
     found = world.ledger.hold(second)
     assert found is not None and (found.state, found.committed_ucr) == ("committed", 2 * CREDIT)
     assert refused(world.ledger, finish(second, 2)).code == "hold-resolved"
@@ -172,12 +173,14 @@ def test_a_transfer_moves_slices_with_their_kind_end_and_cost(world: World) -> N
     transfer_id = uuid4()
     move: dict[str, Any] = {"account_id": source, "to_account_id": target, "transfer_id": transfer_id, "reason": "x"}
     done(world.ledger, commands.TransferCredits(**move, amount_ucr=6 * CREDIT))
-    done(world.ledger, commands.TransferCredits(**(move | {"transfer_id": uuid4()}), amount_ucr=2 * CREDIT))
+    again: dict[str, Any] = {"account_id": source, "to_account_id": target, "transfer_id": uuid4(), "reason": "x"}
+    done(world.ledger, commands.TransferCredits(**again, amount_ucr=2 * CREDIT))
     assert (available(world, source), available(world, target)) == (0, 8)
     arrived = [
         part
-        for event in world.ledger.stream(target)[1:]
-        for part in msgspec.json.decode(event.state, type=events.CreditsTransferredIn).parts
+        for event in (account_event(recorded.state) for recorded in world.ledger.stream(target)[1:])
+        if isinstance(event, events.CreditsTransferredIn)
+        for part in event.parts
     ]
     assert [part.kind for part in arrived] == ["promo", "paid", "paid"]
     of_paid = [part for part in arrived if part.from_grant_id == paid]

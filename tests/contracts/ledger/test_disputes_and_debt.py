@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ledger.domain import commands
+from ledger.domain.codec import account_event
+from ledger.domain.events import DebtPart, DebtRepaid
 from ledger.ports import Balance, GrantView
 from tests.contracts.ledger.conftest import World
 from tests.support.ledger import CREDIT, done, grant, hold, open_account, refused
@@ -168,8 +170,9 @@ def test_debt_is_repaid_at_once_from_paid_credits_the_oldest_first(world: World)
     revoke(world, account_id, first)
     assert sums(world, account_id) == (-12, 0, 0, -12)
     grant(world.ledger, account_id, 5 * CREDIT)
-    repaid = world.ledger.stream(account_id)[-1]
-    assert repaid.tag == "ledger.debt-repaid.v1" and b'["overdraft",null,2000000],["refund"' in repaid.state
+    repaid = account_event(world.ledger.stream(account_id)[-1].state)
+    assert isinstance(repaid, DebtRepaid)
+    assert repaid.debts == (DebtPart("overdraft", None, 2 * CREDIT), DebtPart("refund", first, 3 * CREDIT))
     assert sums(world, account_id) == (-7, 0, 0, -7)
 
 
@@ -201,7 +204,8 @@ def test_invariant_34_a_reversal_unwinds_the_slices_last_first(world: World) -> 
     assert sums(world, account_id) == (7, 0, 0, 7)
     refusal = refused(world.ledger, commands.ReverseDebit(**reverse, reversal_id=uuid4()))
     assert refusal.code == "reverse-above-debit" and refusal.facts["reversible_ucr"] == 0
-    refusal = refused(world.ledger, commands.ReverseDebit(**(reverse | {"debit_id": uuid4()}), reversal_id=uuid4()))
+    other: dict[str, Any] = {"account_id": account_id, "debit_id": uuid4(), "reason": "x"}
+    refusal = refused(world.ledger, commands.ReverseDebit(**other, reversal_id=uuid4()))
     assert refusal.code == "debit-unknown"
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from ledger.domain.codec import as_json
 from ledger.errors import OutcomeUnknown
 from ledger.ports import Request
 from payments.domain import events
@@ -47,7 +48,8 @@ def test_the_grant_carries_cost_basis_list_value_and_receipt(story: Story) -> No
     story.world.desk.pay(ref_of(topup))
     story.settles()
     [money] = money_of(story.world.ledger)
-    state = next(e.state for e in story.world.ledger.stream(story.account_id) if "granted" in e.tag).decode()
+    recorded = next(e for e in story.world.ledger.stream(story.account_id) if "granted" in e.tag)
+    state = as_json(recorded).decode()
     for expected in (
         '"cost_micro":50000000',
         '"list_value_micro":52500000',
