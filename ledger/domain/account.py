@@ -122,9 +122,10 @@ class Account(Struct, kw_only=True, array_like=True):
         return sum(part.amount_ucr for part in self.debts)
 
     def grant(self, grant_id: UUID) -> Grant | None:
-        """A live grant by id."""
+        """A live grant by id, compared as a number: ``UUID.__eq__`` costs ten times as much."""
+        wanted = grant_id.int
         for grant in self.grants:
-            if grant.grant_id == grant_id:
+            if grant.grant_id.int == wanted:
                 return grant
         return None
 
@@ -136,7 +137,11 @@ class Account(Struct, kw_only=True, array_like=True):
 
     def due_grants(self, now: datetime) -> list[Grant]:
         """Grants whose end has come and of which something is free."""
-        return [grant for grant in self.grants if grant.free_ucr > 0 and grant.due(now)]
+        return [
+            grant
+            for grant in self.grants
+            if grant.expires_at is not None and grant.free_ucr > 0 and grant.expires_at <= now
+        ]
 
     def burn(self, amount_ucr: int) -> tuple[Slice, ...]:
         """Which grants an amount is taken from, in burn order; what they do not cover is overdraft."""

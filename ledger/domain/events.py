@@ -31,6 +31,11 @@ class Slice(Struct, frozen=True, array_like=True):
     grant_id: UUID
     amount_ucr: int
 
+    @property
+    def overdraft(self) -> bool:
+        """Whether no grant covers it. Compared as a number: ``UUID.__eq__`` costs ten times as much."""
+        return not self.grant_id.int
+
 
 class BudgetUse(Struct, frozen=True, array_like=True):
     """A budget that a hold or debit counts against, and the start of the window it was taken in."""

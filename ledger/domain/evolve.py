@@ -15,20 +15,25 @@ from ledger.domain.account import Account, Hold
 from ledger.domain.effects import holds, sums
 from ledger.domain.effects.parts import GrantKey, Rows
 
-__all__ = ["GrantKey", "Rows", "evolve", "evolve_sums"]
+__all__ = ["GrantKey", "Rows", "evolve", "evolve_hold", "evolve_sums"]
 
 
 def evolve(account: Account, rows: Rows, event: events.AccountEvent, at: datetime, position: int) -> Hold | None:
     """Apply an event that was recorded ``at`` as the account's next version; the hold that it changed, if any."""
     evolve_sums(account, rows, event)
-    apply = _HOLDS.get(type(event))
-    return apply(account.account_id, rows, event, at, position) if apply is not None else None
+    return evolve_hold(account.account_id, rows, event, at, position)
 
 
 def evolve_sums(account: Account, rows: Rows, event: events.AccountEvent) -> None:
     """The same for the account alone: an event says all that it does to sums and grants, so no hold is needed."""
     account.version += 1
     _SUMS[type(event)](account, rows, event)
+
+
+def evolve_hold(account_id: UUID, rows: Rows, event: events.AccountEvent, at: datetime, position: int) -> Hold | None:
+    """The same for the row of its hold or debit alone; None for an event that changes none."""
+    apply = _HOLDS.get(type(event))
+    return apply(account_id, rows, event, at, position) if apply is not None else None
 
 
 _HOLDS: Mapping[type, Callable[[UUID, Rows, Any, datetime, int], Hold]] = {

@@ -52,7 +52,7 @@ class Answer(Struct, frozen=True):
 
 
 _decoder = msgpack.Decoder(Verdict)
-encode_verdict = msgpack.Encoder().encode
+encode_verdict = msgpack.Encoder(uuid_format="bytes").encode
 
 
 def decode_verdict(raw: bytes) -> Verdict:

@@ -29,6 +29,7 @@ from ledger.writer.trial import copy_of, target_of, touched_by, try_out
 SEALS = UUID(int=1)
 """The stream of ``VerdictsSealed``."""
 T = TypeVar("T")
+_Decided = tuple[Account, AccountCommand, Decision | None]
 
 
 class Batch:
@@ -118,49 +119,60 @@ class Batch:
 
     def _decide(self, prepared: Prepared) -> Verdict:
         request = prepared.request
-        for account_id in prepared.accounts:
-            if account_id in self._unreadable:
-                raise errors.UpgradeNeeded(account_id=str(account_id))
+        accounts = [self.known.accounts[account_id] for account_id in prepared.accounts]
+        if self._unreadable:
+            self._check_readable(accounts)
+        answering = accounts[0] if accounts else None
         if request.dry_run:
-            return self._done(request, _answering(prepared, self._try(prepared)))
-        self._expire_due(prepared)
+            copies = self._try(prepared, answering)
+            return self._done(request, None if answering is None else copies.accounts[answering.account_id])
+        for account in accounts:
+            for event in due(account, self.now) if account.version else ():
+                self._writing.apply(account, event, None)
         try:
-            decided = self._decided(prepared)
+            decided = self._decided(prepared, answering)
         except errors.Refusal as refusal:
             if not _lasts(refusal):
                 raise
             return self._refuse(prepared, refusal)
-        self._check_streams(request.on_accept)
-        for command, events in decided:
-            self._carry_out(command, events, prepared.key_hash)
+        if request.on_accept:
+            self._check_streams(request.on_accept)
+        for account, command, events in decided:
+            self._carry_out(account, command, events, prepared.key_hash)
         if isinstance(request.command, SetBudget):
             self._set_budget(request.command, prepared.key_hash)
         self._writing.companions(request.on_accept, prepared.key_hash)
-        return self._done(request, _answering(prepared, self.known))
+        return self._done(request, answering)
 
-    def _try(self, prepared: Prepared) -> Known:
+    def _check_readable(self, accounts: Sequence[Account]) -> None:
+        for account in accounts:
+            if account.account_id in self._unreadable:
+                raise errors.UpgradeNeeded(account_id=str(account.account_id))
+
+    def _try(self, prepared: Prepared, answering: Account | None) -> Known:
         """Do a request on copies; what they are afterwards."""
         request = prepared.request
         copies = copy_of(self.known, prepared.accounts, prepared.holds)
-        self._check_version(prepared)
+        self._check_version(request, answering)
         self._guarded(lambda: try_out(copies, _account_commands(request), self._writing.head.position))
         if isinstance(request.command, SetBudget):
             may_set(self.known.budgets, request.command)
         return copies
 
-    def _decided(self, prepared: Prepared) -> Sequence[tuple[AccountCommand, Decision | None]]:
+    def _decided(self, prepared: Prepared, answering: Account | None) -> Sequence[_Decided]:
         """Commands with their events; those that are linked have been tried, and are decided when their turn comes."""
         request = prepared.request
         if request.linked:
-            self._try(prepared)
-            return [(command, None) for command in _account_commands(request)]
-        self._check_version(prepared)
-        if isinstance(request.command, SetBudget):
-            may_set(self.known.budgets, request.command)
-        if request.command is None or isinstance(request.command, SetBudget):
+            self._try(prepared, answering)
+            commands = _account_commands(request)
+            return [(self.known.accounts[command.account_id], command, None) for command in commands]
+        self._check_version(request, answering)
+        command = request.command
+        if command is None or answering is None or isinstance(command, SetBudget):
+            if isinstance(command, SetBudget):
+                may_set(self.known.budgets, command)
             return ()
-        command, account = request.command, self.known.accounts[request.command.account_id]
-        return [(command, self._guarded(lambda: decide(account, self.known, command)))]
+        return [(answering, command, self._guarded(lambda: decide(answering, self.known, command)))]
 
     def _guarded(self, decision: Callable[[], T]) -> T:
         """A fault of ours hurts this request alone: nothing has been changed yet."""
@@ -172,12 +184,10 @@ class Batch:
             self.faults.append(fault)
             raise errors.InternalError from fault
 
-    def _check_version(self, prepared: Prepared) -> None:
-        expected = prepared.request.expected_account_version
-        if expected is not None and prepared.accounts:
-            version = self.known.accounts[prepared.accounts[0]].version
-            if expected != version:
-                raise errors.VersionConflict(expected_version=expected, account_version=version)
+    def _check_version(self, request: Request, answering: Account | None) -> None:
+        expected = request.expected_account_version
+        if expected is not None and answering is not None and expected != answering.version:
+            raise errors.VersionConflict(expected_version=expected, account_version=answering.version)
 
     def _check_streams(self, companions: Sequence[Companion]) -> None:
         for companion in companions:
@@ -196,14 +206,7 @@ class Batch:
         self._writing.companions(request.on_refuse, prepared.key_hash if _kept(request, verdict) else None)
         return verdict
 
-    def _expire_due(self, prepared: Prepared) -> None:
-        for account_id in prepared.accounts:
-            account = self.known.accounts[account_id]
-            for event in due(account, self.now) if account.version else ():
-                self._writing.apply(account, event, None)
-
-    def _carry_out(self, command: AccountCommand, events: Decision | None, key_hash: bytes) -> None:
-        account = self.known.accounts[command.account_id]
+    def _carry_out(self, account: Account, command: AccountCommand, events: Decision | None, key_hash: bytes) -> None:
         effective_at = getattr(command, "effective_at", None)
         for event in decide(account, self.known, command) if events is None else events:
             target = target_of(account, self.known, command, event)
@@ -253,10 +256,6 @@ class Batch:
             self._unnamed.append(row)
         else:
             self._writing.append.verdicts.append(row)
-
-
-def _answering(prepared: Prepared, known: Known) -> Account | None:
-    return known.accounts[prepared.accounts[0]] if prepared.accounts else None
 
 
 def _account_commands(request: Request) -> list[AccountCommand]:

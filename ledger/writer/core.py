@@ -137,15 +137,20 @@ def wanted(
     budgets: dict[UUID, None] = {}
     usage: dict[BudgetUse, None] = {}
     for item in batch:
-        grants |= dict.fromkeys(item.grants)
-        budgets |= dict.fromkeys(item.budgets)
+        if item.grants or item.budgets:
+            grants |= dict.fromkeys(item.grants)
+            budgets |= dict.fromkeys(item.budgets)
         for hold_id in item.holds:
-            if (hold := holds.get(hold_id)) is not None:
+            hold = holds.get(hold_id)
+            if hold is not None and hold.budgets:
                 usage |= dict.fromkeys(hold.budgets)
+            if hold is not None and hold.spent:
                 grants |= dict.fromkeys((hold.account_id, part.grant_id) for part in hold.spent)
-    for budget_id in budgets:
-        usage |= dict.fromkeys(BudgetUse(budget_id, window_start(window, now)) for window in WINDOWS)
-    budgets |= dict.fromkeys(use.budget_id for use in usage)
+    if budgets:
+        starts = [window_start(window, now) for window in WINDOWS]
+        usage |= dict.fromkeys(BudgetUse(budget_id, start) for budget_id in budgets for start in starts)
+    if usage:
+        budgets |= dict.fromkeys(use.budget_id for use in usage)
     return ReadMore([key for key in grants if not _live(accounts, key)], list(budgets), list(usage))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.domain.account import Account, Grant, Hold, burn_key
-from ledger.domain.events import OVERDRAFT, Slice
+from ledger.domain.events import Slice
 
 GrantKey = tuple[UUID, UUID]
 """Account and grant."""
@@ -37,7 +37,7 @@ def pin(account: Account, slices: tuple[Slice, ...]) -> None:
     """Slices move from free to held."""
     for part in slices:
         account.held_ucr += part.amount_ucr
-        if part.grant_id == OVERDRAFT:
+        if part.overdraft:
             account.overdraft_held_ucr += part.amount_ucr
             continue
         grant = named(account, part.grant_id)
@@ -51,7 +51,7 @@ def spend(account: Account, rows: Rows, slices: tuple[Slice, ...], *, from_held:
     for part in slices:
         if from_held:
             account.held_ucr -= part.amount_ucr
-        if part.grant_id == OVERDRAFT:
+        if part.overdraft:
             account.overdraft_held_ucr -= part.amount_ucr if from_held else 0
             continue
         grant = named(account, part.grant_id)
@@ -70,7 +70,7 @@ def give_back(account: Account, slices: tuple[Slice, ...], frozen: tuple[Slice, 
     """Slices move from held to free in the grants they came from, the ``frozen`` parts of them on to frozen."""
     for part in slices:
         account.held_ucr -= part.amount_ucr
-        if part.grant_id == OVERDRAFT:
+        if part.overdraft:
             account.overdraft_held_ucr -= part.amount_ucr
             continue
         grant = named(account, part.grant_id)

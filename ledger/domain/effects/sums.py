@@ -22,7 +22,7 @@ from ledger.domain.effects.parts import (
     settle,
     spend,
 )
-from ledger.domain.events import OVERDRAFT, DebtPart
+from ledger.domain.events import DebtPart
 
 ADJUSTMENT_PRIORITY = 100
 
@@ -64,7 +64,7 @@ def reversed_(account: Account, rows: Rows, event: events.CreditsReversed) -> No
     """Spent slices return to their grants; those of the overdraft lower debt."""
     for part in event.slices:
         account.posted_ucr += part.amount_ucr
-        if part.grant_id == OVERDRAFT:
+        if part.overdraft:
             pay_debts(account, [DebtPart("overdraft", None, part.amount_ucr)])
             continue
         grant = revived(account, rows, part.grant_id)

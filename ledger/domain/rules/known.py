@@ -73,7 +73,7 @@ def affordable(account: Account, amount_ucr: int, *, overdraft: bool = True) -> 
     slices = account.burn(amount_ucr)
     if len(slices) > SLICES_MAX:
         raise errors.TooManySlices(slices_max=SLICES_MAX)
-    if not overdraft and slices[-1].grant_id == OVERDRAFT:
+    if not overdraft and slices[-1].overdraft:
         raise insufficient(account, amount_ucr)
     return slices
 
@@ -91,7 +91,7 @@ def insufficient(account: Account, amount_ucr: int) -> errors.InsufficientCredit
 
 def overdrawn(slices: tuple[Slice, ...]) -> Decision:
     """The debt that spending slices leaves behind."""
-    amount_ucr = sum(part.amount_ucr for part in slices if part.grant_id == OVERDRAFT)
+    amount_ucr = sum(part.amount_ucr for part in slices if part.overdraft)
     return [events.DebtIncurred(amount_ucr=amount_ucr, cause="overdraft")] if amount_ucr else []
 
 

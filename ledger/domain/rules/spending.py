@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from ledger import errors
 from ledger.domain import commands, events
 from ledger.domain.account import Account, Grant, Hold, split
-from ledger.domain.events import OVERDRAFT, DebtPart, Slice
+from ledger.domain.events import DebtPart, Slice
 from ledger.domain.rules.known import (
     Decision,
     Known,
@@ -50,9 +50,9 @@ def reverse(account: Account, known: Known, command: commands.ReverseDebit) -> D
         raise errors.DebitUnknown(debit_id=str(command.debit_id))
     slices = _unwound(seen, command)
     owed_ucr = sum(part.amount_ucr for part in account.debts if part.cause == "overdraft")
-    if sum(part.amount_ucr for part in slices if part.grant_id == OVERDRAFT) > owed_ucr:
+    if sum(part.amount_ucr for part in slices if part.overdraft) > owed_ucr:
         raise errors.OverdraftRepaid(debit_id=str(command.debit_id))
-    ended = [part for part in slices if part.grant_id != OVERDRAFT and _grant(account, known, part).ended]
+    ended = [part for part in slices if not part.overdraft and _grant(account, known, part).ended]
     graced = _graced(account, known, slices)
     return [
         events.CreditsReversed(
@@ -85,7 +85,7 @@ def _grant(account: Account, known: Known, part: Slice) -> Grant:
 
 def _graced(account: Account, known: Known, slices: tuple[Slice, ...]) -> tuple[UUID, ...]:
     """Grants whose end has come, to which credits return that shall be usable for a while."""
-    named = dict.fromkeys(part.grant_id for part in slices if part.grant_id != OVERDRAFT)
+    named = dict.fromkeys(part.grant_id for part in slices if not part.overdraft)
     found = (find_grant(account, known, grant_id) for grant_id in named)
     return tuple(grant.grant_id for grant in found if grant.due(known.now) and not grant.ended)
 

@@ -196,16 +196,19 @@ def test_invariant_41_a_queued_request_is_withdrawn_at_its_deadline_and_a_taken_
     database: Database, postgres_ledger: PostgresLedger
 ) -> None:
     account_id = open_account(postgres_ledger, credit=10)
-    command = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="x")
+    wanted = [
+        request(commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="x"), key)
+        for key in ("taken", "queued")
+    ]
     with psycopg.connect(database.owner_url) as connection, ThreadPoolExecutor(2) as threads:
         connection.execute("SELECT pg_advisory_xact_lock(7411)")
-        taken = threads.submit(postgres_ledger.submit, request(command, "taken"), timeout_s=1.5)
+        taken = threads.submit(postgres_ledger.submit, wanted[0], timeout_s=1.5)
         time.sleep(0.3)
-        queued = threads.submit(postgres_ledger.submit, request(command, "queued"), timeout_s=0.3)
+        queued = threads.submit(postgres_ledger.submit, wanted[1], timeout_s=0.3)
         assert isinstance(queued.exception(10), errors.NotDone)
         assert isinstance(taken.exception(10), errors.OutcomeUnknown)
         connection.rollback()
-    answers = [postgres_ledger.submit(request(command, key)) for key in ("taken", "queued")]
+    answers = [postgres_ledger.submit(one) for one in wanted]
     assert [answer.replayed for answer in answers] == [True, False]
     balance = postgres_ledger.balance(account_id)
     assert balance is not None and balance.posted_ucr == 8 * CREDIT
