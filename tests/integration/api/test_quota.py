@@ -55,6 +55,19 @@ def test_guessing_keys_is_bounded_by_address(settings: Settings) -> None:
         assert client.get("/healthz").status_code == 200
 
 
+def test_operations_on_the_ledger_are_counted_batched_or_not(settings: Settings) -> None:
+    with serving(settings, limited=True) as site:
+        limiter: Any = site.services.limiter
+        limiter.policies = Policies(ledger=Policy("ledger", 10, chunk=2))
+        ada = site.customer()
+        spent = [{"op": "debit", "idempotency_key": f"k{n}", "amount": "1", "reason": "r"} for n in range(8)]
+        many = ada.post("/ledger/batch", {"operations": spent})
+        alone = [ada.post("/ledger/debits", {"amount": "1", "reason": "r"}, key=f"s{n}") for n in range(4)]
+        assert [answer.status_code for answer in (many, *alone)] == [200, 201, 201, 429, 429]
+        assert ada.post("/ledger/batch", {"operations": spent}).status_code == 429
+        assert ada.get("/balance").json()["posted"] == "90", "what was refused was not done"
+
+
 def test_without_redis_the_api_serves_and_still_counts(settings: Settings) -> None:
     away = settings.with_values(redis_url="redis://127.0.0.1:1/0")
     with serving(away, limited=True) as site:

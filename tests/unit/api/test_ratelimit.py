@@ -62,3 +62,34 @@ def test_without_redis_requests_are_counted_here_and_redis_is_left_alone_for_a_w
     clock.pass_s(LIMITER_PAUSE_S)
     take(limiter)
     assert len(asked) == 2
+
+
+class Counter:
+    """Redis's part of the limiter."""
+
+    def __init__(self) -> None:
+        self.counted: list[int] = []
+
+    async def __call__(self, *, keys: list[str], args: list[int]) -> list[int]:
+        assert keys == ["quota:ledger:ada"]
+        self.counted.append(args[1])
+        return [sum(self.counted), 60_000]
+
+
+def test_many_are_counted_in_chunks_and_the_quota_holds() -> None:
+    clock, counter = ManualClock(), Counter()
+    limiter = RedisLimiter("redis://127.0.0.1:1/0", clock)
+    limiter._take = counter
+    policy = Policy("ledger", 100, chunk=10)
+
+    async def take_of(*numbers: int) -> list[Taken]:
+        return [await limiter.take(policy, "ada", number) for number in numbers]
+
+    first = asyncio.run(take_of(*[1] * 12))
+    assert [one.remaining for one in first] == list(range(99, 87, -1))
+    assert counter.counted == [10, 10]
+    large = asyncio.run(take_of(50, 8))
+    assert [one.allowed for one in large] == [True, True] and counter.counted == [10, 10, 50]
+    assert not asyncio.run(take_of(31))[0].allowed
+    clock.pass_s(60)
+    assert asyncio.run(take_of(1))[0].remaining == 0, "a chunk ends with its window"

@@ -1,0 +1,106 @@
+"""What the ledger's routes are made of: the table of kinds, what repeats are compared by, events of adjustments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import get_args
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.ledger.adjustments import AdjustmentApproved, AdjustmentProposed, read_proposal
+from api.ledger.asked import Asked, compared, derived, plain
+from api.ledger.kinds import KINDS
+from api.limits import PROPOSAL_LIFE_S
+from api.problem_types import PROBLEM_TYPES
+from api.problems import Found
+from customers.domain.scopes import SCOPES
+from ledger.amounts import format_credits, parse_credits
+from ledger.domain import commands
+from ledger.domain.codec import RecordedEvent, encode_event
+
+BY_NAME = {kind.name: kind for kind in KINDS}
+INTERNAL = {"ExpireHold", "ExpireGrants", "AdjustBalance"}
+"""What time does, and what two operators do."""
+
+PROPOSED = AdjustmentProposed(
+    organisation_id=UUID(int=1),
+    account_id=UUID(int=2),
+    amount_ucr=-2_500_000,
+    cause="correction",
+    operator_id=UUID(int=3),
+    reason="counted-twice",
+    effective_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+SAMPLES = (PROPOSED, AdjustmentApproved(operator_id=UUID(int=4)))
+FROZEN = (Path(__file__).parents[2] / "data" / "api" / "events.jsonl").read_text().splitlines()
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_every_command_has_its_address() -> None:
+    made = {kind.make.__annotations__["return"] for kind in KINDS}
+    assert made == {"commands.Command"}
+    assert len(KINDS) == len(get_args(commands.Command)) - len(INTERNAL)
+
+
+def test_kinds_name_scopes_and_problems_that_there_are() -> None:
+    for kind in KINDS:
+        assert kind.scope in SCOPES, kind.name
+        assert set(kind.refusals) <= set(PROBLEM_TYPES), kind.name
+        assert msgspec.convert(kind.example, kind.body), kind.name
+
+
+@given(st.integers(1, 10**15), st.integers(0, 6))
+def test_equal_amounts_are_compared_as_equal(amount_ucr: int, zeros: int) -> None:
+    text = format_credits(amount_ucr)
+    padded = f"{text if '.' in text else text + '.'}{'0' * zeros}".rstrip(".")
+    assert plain(padded) == plain(text) == text
+    assert parse_credits(plain(text)) == amount_ucr
+
+
+def test_a_repeat_is_compared_by_what_was_sent_not_by_whose_it_is_or_whether_it_is_a_try() -> None:
+    kind, hold = BY_NAME["commit-hold"], uuid4()
+    body = kind.body(amount="2.50", account_id=f"acc_{'0' * 32}", dry_run=True)  # type: ignore[call-arg]
+    assert compared(Asked(kind, body, "k", hold)) == {"amount": "2.5", "hold_id": hold}
+    other = kind.body(amount="2.5", final=False, expected_account_version=7)  # type: ignore[call-arg]
+    assert compared(Asked(kind, other, "k", hold)) == {
+        "amount": "2.5", "final": False, "expected_account_version": 7, "hold_id": hold
+    }  # fmt: skip
+
+
+def test_ids_of_a_group_follow_from_its_own() -> None:
+    group = uuid4()
+    made = [derived(group, index) for index in range(32)]
+    assert len(set(made)) == 32 and made == [derived(group, index) for index in range(32)]
+    assert all(one.variant == group.variant and one.version == group.version for one in made)
+    assert not set(made) & {derived(uuid4(), index) for index in range(32)}
+
+
+@pytest.mark.parametrize(("event", "line"), list(zip(SAMPLES, FROZEN, strict=True)))
+def test_a_frozen_sample_of_every_tag_is_read_and_written_as_it_was(event: msgspec.Struct, line: str) -> None:
+    assert msgspec.json.decode(line, type=type(event)) == event
+    assert encode_event(event).state == line.encode()
+
+
+@pytest.mark.parametrize(
+    ("age_s", "approved", "found"),
+    [(0, False, True), (PROPOSAL_LIFE_S, False, True), (PROPOSAL_LIFE_S + 1, False, False), (10**9, True, True)],
+)
+def test_a_proposal_can_be_approved_for_a_week_and_looked_up_for_ever(age_s: int, approved: bool, found: bool) -> None:
+    stream = [recorded(event) for event in SAMPLES[: 1 + approved]]
+    told = read_proposal(stream, PROPOSED.organisation_id, NOW + timedelta(seconds=age_s))
+    assert told == (PROPOSED if found else Found(code="proposal-ended"))
+
+
+@pytest.mark.parametrize("stream", [[], [SAMPLES[1]], [PROPOSED]])
+def test_what_was_not_proposed_here_is_unknown(stream: list[msgspec.Struct]) -> None:
+    assert read_proposal([recorded(event) for event in stream], uuid4(), NOW) == Found(code="proposal-unknown")
+
+
+def recorded(event: msgspec.Struct) -> RecordedEvent:
+    tag, state = encode_event(event)
+    return RecordedEvent(1, uuid4(), 1, tag, state, NOW, NOW, None, b"")
