@@ -118,6 +118,18 @@ class Balance(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class PostedEffective(Struct, frozen=True, kw_only=True):
+    """What was posted by effective time: the sum of all events up to ``log_position`` that are meant until ``at``.
+
+    Events and nothing else: a grant that is due counts until its end is booked.
+    """
+
+    account_id: UUID
+    posted_ucr: int
+    at: datetime
+    log_position: int
+
+
 class LedgerWriter(Protocol):
     """The only way to append."""
 
@@ -163,5 +175,38 @@ class LedgerReader(Protocol):
         ...
 
 
-class Ledger(LedgerWriter, LedgerReader, Protocol):
-    """Both halves."""
+class PastReader(Protocol):
+    """Questions about the past, at a cost that does not depend on how much has happened since or before.
+
+    A point is a ``position`` of the log, or the time ``recorded_at``: exactly one of them. An answer as of a position
+    never changes; one as of a recorded time neither, once something has been recorded later.
+
+    :raises InvalidRequest: the point lies ahead of the log or the clock.
+    :raises UpgradeNeeded: a newer release has written to the account what this one cannot read.
+    """
+
+    def balance_at(
+        self, account_id: UUID, *, position: int | None = None, recorded_at: datetime | None = None
+    ) -> Balance | None:
+        """The account as it was, or None when it did not exist; as of a position, ``at`` is when that was recorded."""
+        ...
+
+    def open_holds_at(
+        self, account_id: UUID, *, position: int | None = None, recorded_at: datetime | None = None, limit: int
+    ) -> list[HoldView]:
+        """Holds that were open, newest first; reads the account's events since the oldest of those shown."""
+        ...
+
+    def hold_at(
+        self, hold_id: UUID, *, position: int | None = None, recorded_at: datetime | None = None
+    ) -> HoldView | None:
+        """One hold as it was, or None when there was none; reads the account's events while it was open."""
+        ...
+
+    def posted_effective(self, account_id: UUID, at: datetime) -> PostedEffective | None:
+        """What is posted as of an effective time, by all that is recorded now; None when there is no such account."""
+        ...
+
+
+class Ledger(LedgerWriter, LedgerReader, PastReader, Protocol):
+    """All of it."""

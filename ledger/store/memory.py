@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from ledger import errors, limits
+from ledger.as_of import AsOf
 from ledger.domain.account import Grant, Hold, decode_account
 from ledger.domain.budgets import Budget
 from ledger.domain.codec import RecordedEvent
@@ -18,7 +19,8 @@ from ledger.domain.events import BudgetUse
 from ledger.domain.evolve import GrantKey
 from ledger.domain.verdicts import Answer
 from ledger.ports import Balance, Clock, HoldView, Request
-from ledger.store.views import balance_view, hold_view
+from ledger.store.past_memory import MemoryPast
+from ledger.views import balance_view, hold_view
 from ledger.writer.chain import GENESIS
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
@@ -165,11 +167,12 @@ def _stored(row: AccountRow, known: Known) -> StoredAccount:
     return StoredAccount(row.version, row.hash, row.format, None if current else row.state)
 
 
-class MemoryLedger:
+class MemoryLedger(AsOf):
     """``ledger.ports.Ledger`` in memory; safe from many threads, one batch a request."""
 
     def __init__(self, clock: Clock, *, secret: bytes = b"twin") -> None:
         self.database = MemoryDatabase(clock)
+        super().__init__(MemoryPast(self.database, clock))
         self._clock = clock
         self._secret = secret
         self._memory = Memory()

@@ -8,27 +8,24 @@ from uuid import UUID
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
-from ledger.domain.account import STATE_FORMAT, Account, decode_account
+from ledger.as_of import AsOf
+from ledger.domain.account import STATE_FORMAT, decode_account
 from ledger.domain.codec import RecordedEvent
 from ledger.ports import Balance, HoldView
 from ledger.store.connection import hold_of, recorded
-from ledger.store.views import balance_view, hold_view
-from ledger.writer.loading import replay
+from ledger.store.past import HOLD, PostgresPast
+from ledger.views import balance_view, hold_view
 
 BALANCE = """
 SELECT h.position, clock_timestamp(), a.format, a.state
 FROM log_head AS h CROSS JOIN account_states AS a WHERE a.account_id = %s
 """
 
-_HOLD = """
+OPEN_HOLDS = """
 SELECT hold_id, account_id, state, amount_ucr, committed_ucr, slices, lease_until, reference,
        opened_at, opened_position, resolved_at
-FROM holds
+FROM holds WHERE account_id = %s AND state = 'open' ORDER BY opened_position DESC LIMIT %s
 """
-
-HOLD = _HOLD + "WHERE hold_id = %s"
-
-OPEN_HOLDS = _HOLD + "WHERE account_id = %s AND state = 'open' ORDER BY opened_position DESC LIMIT %s"
 
 _EVENT = """
 SELECT notification_id, originator_id, originator_version, topic, state, recorded_at, effective_at, key_hash, hash
@@ -42,10 +39,11 @@ LOG = _EVENT + "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
 HEAD = "SELECT position FROM log_head"
 
 
-class PostgresReader:
-    """``ledger.ports.LedgerReader`` over a pool."""
+class PostgresReader(AsOf):
+    """``ledger.ports.LedgerReader`` and ``PastReader`` over a pool."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
+        super().__init__(PostgresPast(pool))
         self._pool = pool
 
     def balance(self, account_id: UUID) -> Balance | None:
@@ -54,7 +52,8 @@ class PostgresReader:
         if not rows:
             return None
         position, at, state_format, state = rows[0]
-        account = decode_account(state) if state_format == STATE_FORMAT else self._replayed(account_id)
+        account = decode_account(state) if state_format == STATE_FORMAT else self.account_at(account_id, position)
+        assert account is not None, "a state without an event"
         return balance_view(account, log_position=position, at=at)
 
     def open_holds(self, account_id: UUID, *, limit: int) -> list[HoldView]:
@@ -77,12 +76,6 @@ class PostgresReader:
     def head(self) -> int:
         """See ``LedgerReader``."""
         return self._rows(HEAD)[0][0]
-
-    def _replayed(self, account_id: UUID) -> Account:
-        events: list[RecordedEvent] = []
-        while page := self.stream(account_id, after_version=len(events)):
-            events += page
-        return replay(account_id, events)[0]
 
     def _rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
         with self._pool.connection() as connection, connection.cursor(row_factory=tuple_row, binary=True) as cursor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -13,7 +14,7 @@ from ledger.domain.codec import RecordedEvent
 from ledger.domain.verdicts import Answer, Done
 from ledger.errors import LedgerError
 from ledger.limits import SUBMIT_TIMEOUT_S
-from ledger.ports import Balance, HoldView, Request
+from ledger.ports import Balance, HoldView, PostedEffective, Request
 from ledger.serving import ServingLedger
 from tallystick.telemetry.carrier import traceparent_of
 from tallystick.telemetry.core import Telemetry
@@ -104,6 +105,28 @@ class TracedLedger:
     def head(self) -> int:
         """See ``LedgerReader``."""
         return self._inner.head()
+
+    def balance_at(
+        self, account_id: UUID, *, position: int | None = None, recorded_at: datetime | None = None
+    ) -> Balance | None:
+        """See ``PastReader``."""
+        return self._inner.balance_at(account_id, position=position, recorded_at=recorded_at)
+
+    def open_holds_at(
+        self, account_id: UUID, *, position: int | None = None, recorded_at: datetime | None = None, limit: int
+    ) -> list[HoldView]:
+        """See ``PastReader``."""
+        return self._inner.open_holds_at(account_id, position=position, recorded_at=recorded_at, limit=limit)
+
+    def hold_at(
+        self, hold_id: UUID, *, position: int | None = None, recorded_at: datetime | None = None
+    ) -> HoldView | None:
+        """See ``PastReader``."""
+        return self._inner.hold_at(hold_id, position=position, recorded_at=recorded_at)
+
+    def posted_effective(self, account_id: UUID, at: datetime) -> PostedEffective | None:
+        """See ``PastReader``."""
+        return self._inner.posted_effective(account_id, at)
 
 
 def traced_ledger(inner: ServingLedger, telemetry: Telemetry) -> ServingLedger:
