@@ -1,180 +1,128 @@
-"""Replay the whole log: positions, versions, hashes, then stored state against what the events say.
+"""Replay the whole log and compare everything with it: hashes, verdicts, tree, signed heads, snapshots, stored state.
 
-Sans I/O: a core that reads page by page and keeps one hash per stream, not the events.
+Sans I/O: a core that reads page by page from one snapshot. It keeps one object per account, hold and ended grant and
+one hash per stream, not the events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from uuid import UUID
+from collections.abc import Iterable, Sequence
 
-from msgspec import Struct, ValidationError
+from msgspec import Struct
 
-from ledger.domain.account import STATE_FORMAT, Account, Hold, decode_parts, encode_account
-from ledger.domain.codec import RecordedEvent, account_event, is_account_event
-from ledger.domain.evolve import Rows, evolve
+from ledger.checks.answers import AnswerCheck
+from ledger.checks.finding import Finding
+from ledger.checks.reading import read
+from ledger.checks.replay import Replay
+from ledger.checks.rows import check_rows
+from ledger.checks.snapshots import SnapshotCheck
+from ledger.checks.tree import TreeCheck
+from ledger.domain.codec import RecordedEvent
 from ledger.follower import READ
+from ledger.proof.forks import read_forks
+from ledger.proof.heads import Head
+from ledger.proof.reading import Reading
 from ledger.sansio import Core, Row, Run, Statement
-from ledger.writer.chain import GENESIS, expected_hash
-from ledger.writer.requests import StreamHead
 
 PAGE = 2_000
-_NIL = UUID(int=0)
 
 SNAPSHOT = Statement("verify-snapshot", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 HEAD = Statement("verify-head", "SELECT position, hash FROM log_head")
-ACCOUNTS = Statement(
-    "verify-accounts",
-    """
-    SELECT account_id, version, hash, format, state FROM account_states
-    WHERE account_id > %(after)s ORDER BY account_id LIMIT %(limit)s
-    """,
-)
-HOLDS = Statement(
-    "verify-holds",
-    """
-    SELECT hold_id, account_id, state, amount_ucr, committed_ucr, remaining_ucr, lease_until, opened_at, resolved_at,
-           opened_position, reference, slices
-    FROM holds WHERE hold_id > %(after)s ORDER BY hold_id LIMIT %(limit)s
-    """,
-)
-FORGED = Statement(
-    "verify-keys",
-    """
-    SELECT e.notification_id AS position FROM events AS e LEFT JOIN verdicts AS v ON v.key_hash = e.key_hash
-    WHERE e.key_hash IS NOT NULL AND v.key_hash IS NULL ORDER BY e.notification_id LIMIT 1
-    """,
-)
 
-
-class Finding(Struct, frozen=True):
-    """The first thing that is wrong: at which position of the log (0: not in the log) and what."""
-
-    position: int
-    what: str
+__all__ = ["Finding", "Report", "verify"]
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What was verified, and what is wrong; ``findings`` empty means clean."""
+    """What was verified, and what is wrong; ``findings`` empty means clean.
+
+    ``forks`` are lost tails that the log admits and for which signed heads bear witness: not wrong, and not forgotten.
+    """
 
     events: int
     accounts: int
     holds: int
+    verdicts: int
+    heads: int
     head_hash: bytes
     findings: tuple[Finding, ...]
+    forks: tuple[str, ...] = ()
 
 
-class _Replay:
-    """Heads of all streams and state of all accounts, as the events say."""
+class _Checks:
+    """Everything that walks along with the log."""
 
-    def __init__(self) -> None:
-        self.position = 0
-        self.log_hash: bytes = GENESIS
-        self.streams: dict[UUID, StreamHead] = {}
-        self.accounts: dict[UUID, Account] = {}
-        self.rows = Rows()
+    def __init__(self, heads: Iterable[Head]) -> None:
+        self.replay = Replay()
+        self.answers = AnswerCheck()
+        self.tree = TreeCheck(heads)
+        self.snapshots = SnapshotCheck()
 
-    def take(self, event: RecordedEvent) -> Finding | None:
-        """Take the next event; what is wrong with it."""
-        before = self.streams.get(event.stream_id, StreamHead(0, GENESIS))
-        if event.position != self.position + 1:
-            return Finding(self.position + 1, f"missing: the log goes on at {event.position}")
-        if event.version != before.version + 1:
-            return Finding(event.position, f"stream {event.stream_id} jumps from {before.version} to {event.version}")
-        if event.hash != expected_hash(event, stream_hash=before.hash, log_hash=self.log_hash):
-            return Finding(event.position, "its hash does not fit what is stored")
-        self.position, self.log_hash = event.position, event.hash
-        self.streams[event.stream_id] = StreamHead(event.version, event.hash)
-        return self._evolve(event) if is_account_event(event.tag) else None
+    def begin(self) -> Reading[None]:
+        yield Run(SNAPSHOT, {})
+        for check in (self.answers, self.tree, self.snapshots):
+            yield from check.begin()
 
-    def _evolve(self, event: RecordedEvent) -> Finding | None:
-        account = self.accounts.setdefault(event.stream_id, Account(account_id=event.stream_id, organisation_id=_NIL))
-        try:
-            evolve(account, self.rows, account_event(event.state), event.recorded_at, event.position)
-            account.check()
-        except (AssertionError, KeyError, ValidationError) as error:
-            return Finding(event.position, f"account {event.stream_id}: {error}")
-        account.hash = event.hash
-        return None
+    def page(self, events: Sequence[RecordedEvent]) -> Reading[Finding | None]:
+        """Check a page; the first finding."""
+        yield from self.answers.read(events[-1].position)
+        yield from self.tree.read(events[0].position, events[-1].position)
+        replay, answers, tree = self.replay, self.answers, self.tree
+        for event in events:
+            if finding := replay.take(event) or answers.take(event, replay):
+                return finding
+            tree.take(event, answers.hash)
+        found = [self.replay.check_touched(), (yield from self.tree.check_page())]
+        found.append((yield from self.snapshots.check(self.replay)))
+        return min(filter(None, found), key=lambda finding: finding.position, default=None)
+
+    def end(self) -> Reading[list[Finding]]:
+        """Check what can be seen only once the log has been read: its end, and the rows beside it."""
+        found = yield from _check_head(self.replay)
+        found += yield from self.tree.end(self.replay.position, (yield from read_forks()))
+        found += [finding] if (finding := self.answers.end()) else []
+        found += yield from self.snapshots.end()
+        return found or (yield from check_rows(self.replay))
 
 
-def verify() -> Core[Report]:
-    """Read the log and the state beside it from one snapshot; the first wrong position, if any."""
-    replayed = _Replay()
-    findings: list[Finding] = []
-    yield Run(SNAPSHOT, {})
-    while not findings:
-        rows: list[Row] = yield Run(READ, {"after": replayed.position, "limit": PAGE})
-        if not rows:
-            break
-        findings.extend(_first_wrong(replayed, [RecordedEvent(**row) for row in rows]))
-    if not findings:
-        findings.extend((yield from _check_head(replayed)))
-        findings.extend((yield from _check_accounts(replayed)))
-        findings.extend((yield from _check_holds(replayed)))
+def verify(heads: Sequence[Head] = ()) -> Core[Report]:
+    """Read everything from one snapshot; ``heads`` were kept elsewhere, and somebody has checked their signatures."""
+    checks = _Checks(heads)
+    yield from checks.begin()
+    finding = yield from _walk(checks)
+    findings = [finding] if finding else (yield from checks.end())
+    yield from checks.answers.close()
     return Report(
-        events=replayed.position,
-        accounts=len(replayed.accounts),
-        holds=len(replayed.rows.holds),
-        head_hash=replayed.log_hash,
+        events=checks.replay.position,
+        accounts=len(checks.replay.accounts),
+        holds=len(checks.replay.rows.holds),
+        verdicts=checks.answers.count,
+        heads=len(heads),
+        head_hash=checks.replay.log_hash,
         findings=tuple(findings),
+        forks=tuple(
+            f"the head signed at size {head.size} is of a lost tail, as event {fork.position} admits"
+            for head, fork in checks.tree.admitted
+        ),
     )
 
 
-def _first_wrong(replayed: _Replay, events: Sequence[RecordedEvent]) -> list[Finding]:
-    for event in events:
-        if finding := replayed.take(event):
-            return [finding]
-    return []
+def _walk(checks: _Checks) -> Reading[Finding | None]:
+    limit = PAGE
+    while True:
+        rows = yield from read(READ, {"after": checks.replay.position, "limit": limit})
+        if rows is None and limit == 1:
+            return Finding(checks.replay.position + 1, "its row cannot be read")
+        if rows is None:
+            limit = max(1, limit // 8)
+        elif not rows:
+            return None
+        elif finding := (yield from checks.page([RecordedEvent._make(row.values()) for row in rows])):
+            return finding
 
 
-def _check_head(replayed: _Replay) -> Core[list[Finding]]:
+def _check_head(replay: Replay) -> Reading[list[Finding]]:
     rows: list[Row] = yield Run(HEAD, {})
     position, digest = rows[0]["position"], rows[0]["hash"]
-    if (position, digest) != (replayed.position, replayed.log_hash):
-        return [Finding(replayed.position + 1, f"the head says {position}, the log ends at {replayed.position}")]
-    keyless: list[Row] = yield Run(FORGED, {})
-    return [Finding(row["position"], "its idempotency key has no verdict") for row in keyless]
-
-
-def _check_accounts(replayed: _Replay) -> Core[list[Finding]]:
-    seen, after = 0, _NIL
-    findings: list[Finding] = []
-    while rows := (yield Run(ACCOUNTS, {"after": after, "limit": PAGE})):
-        after, seen = rows[-1]["account_id"], seen + len(rows)
-        findings.extend(_wrong_accounts(replayed, rows))
-    if not findings and seen != len(replayed.accounts):
-        findings.append(Finding(0, f"{seen} account states for {len(replayed.accounts)} accounts"))
-    return findings[:1]
-
-
-def _wrong_accounts(replayed: _Replay, rows: list[Row]) -> Iterator[Finding]:
-    for row in rows:
-        account = replayed.accounts.get(row["account_id"])
-        if account is None or (row["version"], row["hash"]) != (account.version, account.hash):
-            yield Finding(0, f"account {row['account_id']}: state and stream end at different events")
-        elif row["format"] == STATE_FORMAT and row["state"] != encode_account(account):
-            yield Finding(0, f"account {row['account_id']}: stored state is not what its events say")
-
-
-def _check_holds(replayed: _Replay) -> Core[list[Finding]]:
-    seen, after = 0, _NIL
-    findings: list[Finding] = []
-    while rows := (yield Run(HOLDS, {"after": after, "limit": PAGE})):
-        after, seen = rows[-1]["hold_id"], seen + len(rows)
-        findings.extend(
-            Finding(row["opened_position"], f"hold {row['hold_id']}: its row is not what its events say")
-            for row in rows
-            if replayed.rows.holds.get(row["hold_id"]) != _hold(row)
-        )
-    if not findings and seen != len(replayed.rows.holds):
-        findings.append(Finding(0, f"{seen} hold rows for {len(replayed.rows.holds)} holds"))
-    return findings[:1]
-
-
-def _hold(row: Row) -> Hold:
-    parts = decode_parts(row["slices"])
-    left_out = {"slices", "spent", "budgets", "cap_ucr"}
-    fields = {name: row[name] for name in Hold.__struct_fields__ if name not in left_out}
-    hold = Hold(**fields, slices=parts.slices, spent=parts.spent, budgets=parts.budgets, cap_ucr=parts.cap_ucr)
-    return hold if hold.remaining_ucr == row["remaining_ucr"] else Hold(**fields, slices=())
+    if (position, digest) == (replay.position, replay.log_hash):
+        return []
+    return [Finding(replay.position + 1, f"the head says {position}, the log ends at {replay.position}")]

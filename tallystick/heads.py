@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from ledger.drivers import Driver
 from ledger.ports import Clock
 from ledger.proof.exporter import EVERY_S, HeadExporter
+from ledger.proof.heads import Head, check_signature
 from tallystick.chores import Chore, Chores
 from tallystick.head_keys import HeadKeys
 from tallystick.settings import Settings
 from tallystick.telemetry.core import Telemetry
-from tallystick.vaults import open_heads
+from tallystick.vaults import heads_in_file, open_heads
 
 _OFTEN_S = EVERY_S / 2
 
@@ -22,6 +26,21 @@ def head_keys(settings: Settings) -> HeadKeys:
 def heads_place(settings: Settings) -> str:
     """Where heads go: as set, else a folder outside the database, in the data folder."""
     return settings.heads_to or str(settings.data_dir / "heads")
+
+
+def read_heads(places: Iterable[str], settings: Settings) -> list[Head]:
+    """Heads kept at places (a folder, ``s3://bucket/prefix`` or one file), each checked against the keys we have.
+
+    :raises BadSignature: one that none of our keys signed.
+    :raises BadFile, VaultUnavailable: a place that cannot be read.
+    """
+    keys = head_keys(settings).keyring()
+    found: list[Head] = []
+    for place in places:
+        for signed in heads_in_file(Path(place)) if Path(place).is_file() else open_heads(place, settings).heads():
+            check_signature(signed, keys)
+            found.append(signed.head)
+    return found
 
 
 def head_chores(settings: Settings, driver: Driver, clock: Clock, telemetry: Telemetry) -> Chores:

@@ -147,12 +147,12 @@ class FolderHeads:
     def heads(self) -> Iterator[SignedHead]:
         """See ``HeadTarget``."""
         for path in self._files():
-            yield from _lines(path)
+            yield from heads_in_file(path)
 
     def last(self) -> SignedHead | None:
         """See ``HeadTarget``."""
         for path in reversed(self._files()):
-            if found := list(_lines(path)):
+            if found := list(heads_in_file(path)):
                 return found[-1]
         return None
 
@@ -160,7 +160,7 @@ class FolderHeads:
         return sorted(self._folder.glob("heads-*.jsonl"))
 
 
-def _lines(path: Path) -> Iterator[SignedHead]:
+def heads_in_file(path: Path) -> Iterator[SignedHead]:
     """Heads of a file. A line without its closing bracket was cut off while it was written, and counts for nothing."""
     try:
         text = path.read_bytes()

@@ -19,4 +19,4 @@ _POSITION = Struct(">q")
 
 def chained(before: bytes, position: int, row: SealedRow) -> bytes:
     """SHA-256 of the hash before it, the position and the framed row."""
-    return sha256(before + _POSITION.pack(position) + framed(row)).digest()
+    return sha256(b"".join((before, _POSITION.pack(position), framed(row)))).digest()

@@ -10,19 +10,29 @@ import click
 from psycopg_pool import ConnectionPool
 
 from ledger.drivers import Driver
+from ledger.proof.errors import ProofError
+from ledger.proof.heads import Head
 from ledger.verify import Report, verify
 from projections.check import Checked
 from tallystick.cli.common import json_option, ok_mark, print_json, running
+from tallystick.heads import heads_place, read_heads
 from tallystick.read_models import checked
+from tallystick.settings import Settings
 
 
 @click.command("verify")
+@click.option(
+    "--head",
+    "places",
+    multiple=True,
+    help="Exported heads: a file, a folder or s3://bucket/prefix; by default where this installation keeps them.",
+)
 @json_option
-def command(*, as_json: bool) -> None:
-    """Replay the log against its hashes, stored state and read models; exit 1 naming the first bad position."""
+def command(*, places: tuple[str, ...], as_json: bool) -> None:
+    """Replay the log against hashes, signed heads, state and read models; exit 1 naming the first bad position."""
     with running() as settings, _pool(settings.database_url) as pool:
         start = time.perf_counter()
-        report = Driver(pool).drive(verify())
+        report = Driver(pool).drive(verify(_heads(places, settings)))
         projected = None if report.findings else checked(settings)
         seconds = time.perf_counter() - start
     if as_json:
@@ -31,6 +41,13 @@ def command(*, as_json: bool) -> None:
         _show(report, seconds)
         _show_projected(projected)
     sys.exit(1 if report.findings or projected is None or projected.differences else 0)
+
+
+def _heads(places: tuple[str, ...], settings: Settings) -> list[Head]:
+    try:
+        return read_heads(places or [heads_place(settings)], settings)
+    except ProofError as error:
+        raise click.ClickException(f"{ok_mark(ok=False)}  {error}") from error
 
 
 def _pool(database_url: str | None) -> ConnectionPool[Any]:
@@ -44,9 +61,12 @@ def _as_dict(report: Report, seconds: float) -> dict[str, Any]:
         "events": report.events,
         "accounts": report.accounts,
         "holds": report.holds,
+        "verdicts": report.verdicts,
+        "heads": report.heads,
         "head_hash": report.head_hash.hex(),
         "seconds": round(seconds, 3),
         "findings": report.findings,
+        "forks": report.forks,
     }
 
 
@@ -65,9 +85,13 @@ def _show_projected(projected: Checked | None) -> None:
 
 def _show(report: Report, seconds: float) -> None:
     for finding in report.findings:
-        click.echo(f"{ok_mark(ok=False)}  position {finding.position}: {finding.what}")
+        until = f" to {finding.until}" if finding.until else ""
+        click.echo(f"{ok_mark(ok=False)}  position {finding.position}{until}: {finding.what}")
+    for fork in report.forks:
+        click.echo(f"note  {fork}")
     if not report.findings:
         click.echo(
-            f"{ok_mark(ok=True)}  {report.events} events, {report.accounts} accounts, {report.holds} holds "
-            f"in {seconds:.1f} s; head {report.head_hash.hex()[:16]}"
+            f"{ok_mark(ok=True)}  {report.events} events, {report.accounts} accounts, {report.holds} holds, "
+            f"{report.verdicts} verdicts, {report.heads} signed heads in {seconds:.1f} s; "
+            f"head {report.head_hash.hex()[:16]}"
         )
