@@ -24,7 +24,8 @@ from customers.keys import KeysService
 from customers.organisations import OrganisationsService
 from customers.postgres import PostgresStore
 from ledger.drivers import Driver, FollowerThread
-from ledger.ports import Ledger
+from ledger.serving import ServingLedger
+from ledger.store.owners import PostgresOwners
 from ledger.store.socket import SocketLedger
 from ledger.sweep import sweep
 from payments.domain.policy import Terms, fixed_value
@@ -42,6 +43,7 @@ from payments.worker import Settler, SettlerThread
 from projections.statement import StatementReader
 from tallystick.chores import Chore, Chores
 from tallystick.clock import SystemClock, SystemIds
+from tallystick.heads import head_chores
 from tallystick.listening import LogListener
 from tallystick.read_models import followers
 from tallystick.settings import Settings
@@ -99,7 +101,7 @@ class Runtime:
     ids: SystemIds
     pool: ConnectionPool[Any]
     redis: redis.Redis
-    ledger: Ledger
+    ledger: ServingLedger
     broker: dramatiq.Broker
     hints: Hints
     keys: KeysService
@@ -269,6 +271,7 @@ def make_services(runtime: Runtime) -> Services:
         clock=runtime.clock,
         ids=runtime.ids,
         ledger=runtime.ledger,
+        owners=PostgresOwners(runtime.pool),
         keys=runtime.keys,
         jobs=runtime.jobs,
         topups=runtime.topups,
@@ -297,6 +300,7 @@ class Background:
             Chore("sign-ups cut short", _FINISH_S, runtime.organisations.finish_all),
         )
         self._chores = Chores(chores, runtime.clock)
+        self._heads = head_chores(runtime.settings, driver, runtime.clock, runtime.telemetry)
         self._listener = LogListener(runtime.settings.database_url, (self._followers.wake, also_wake))
 
     def start(self) -> None:
@@ -304,11 +308,13 @@ class Background:
         self._followers.start()
         self._settler.start()
         self._chores.start()
+        self._heads.start()
         self._listener.start()
 
     def stop(self) -> None:
         """End all of it, each with the batch in hand."""
         self._listener.stop()
+        self._heads.stop()
         self._chores.stop()
         self._settler.stop()
         self._followers.stop()
