@@ -37,3 +37,15 @@ def parse(kind: str, text: str) -> UUID:
         message = f"expected {kind}_ and 32 hex digits"
         raise ValueError(message)
     return UUID(hex=digits)
+
+
+def parse_any(text: str) -> UUID:
+    """Read an id of whatever kind.
+
+    :raises ValueError: no kind that we know, or not 32 lower-case hex digits.
+    """
+    kind = text.partition("_")[0]
+    if kind not in _KINDS:
+        message = "expected an id such as acc_ and 32 hex digits"
+        raise ValueError(message)
+    return parse(kind, text)
