@@ -38,9 +38,6 @@ LATE_FINISH_MAX_S = 3600
 REVERSAL_GRACE_S = 30 * 24 * 3600
 """How long credits are usable that return to a grant which has ended, if nothing else is asked for."""
 
-BACKDATE_MAX_S = 400 * 24 * 3600
-"""How far in the past an effective date may lie."""
-
 LINKED_MAX = 32
 """Most commands that are done together or not at all."""
 
