@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import blake2b, sha256
-from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -26,36 +25,26 @@ def key_hash(scope_id: UUID, operation: str, key: str) -> bytes:
 
 
 def command_body(command: Command | None) -> Mapping[str, Any]:
-    """What a request without a body is compared by: its command's fields, less the ids that we mint."""
+    """What a request without a body is compared by: its command's fields, less the ids that we mint.
+
+    A field with its default is left out, so that a command which gets another field keeps the keys it has.
+    """
     if command is None:
         return {}
-    return {name: getattr(command, name) for name in command.__struct_fields__ if name not in command.minted}
+    return {name: value for name, default in _fields(type(command)) if (value := getattr(command, name)) != default}
 
 
 def request_body(request: Request) -> Mapping[str, Any]:
-    """The same for all commands of a request; those that are linked are numbered."""
+    """What a request is compared by: the body it came with, else its commands; those that are linked are numbered."""
+    if request.body is not None:
+        return request.body
+    if not request.linked:
+        return command_body(request.command)
     body = dict(command_body(request.command))
     for index, command in enumerate(request.linked, 1):
         body |= {f"linked.{index}.{name}": value for name, value in command_body(command).items()}
         body[f"linked.{index}.type"] = type(command).__name__
     return body
-
-
-def request_fields(request: Request) -> Sequence[str]:
-    """Names of the fields a request is compared by, in the order of their digests."""
-    if request.body is None and not request.linked:
-        return _command_fields(type(request.command))
-    return sorted(request_body(request) if request.body is None else request.body)
-
-
-def request_digests(request: Request, secret: bytes) -> bytes:
-    """The digests of what a request is compared by."""
-    if request.body is None and not request.linked:
-        command = request.command
-        return b"".join(
-            [_field_digest(name, getattr(command, name), secret) for name in _command_fields(type(command))]
-        )
-    return digests(request_body(request) if request.body is None else request.body, secret)
 
 
 def digests(body: Mapping[str, Any], secret: bytes) -> bytes:
@@ -95,7 +84,7 @@ def _remembered_digest(encoded: bytes, secret: bytes) -> bytes:
 
 
 @cache
-def _command_fields(kind: type[Command | None]) -> tuple[str, ...]:
-    if kind is NoneType:
-        return ()
-    return tuple(sorted(set(kind.__struct_fields__) - kind.minted))  # type: ignore[union-attr]
+def _fields(kind: type[Command]) -> tuple[tuple[str, Any], ...]:
+    """Names and defaults of a command's fields that are compared, in the order of names."""
+    fields = msgspec.structs.fields(kind)
+    return tuple(sorted((field.name, field.default) for field in fields if field.name not in kind.minted))

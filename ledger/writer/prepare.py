@@ -22,7 +22,7 @@ from ledger.domain.commands import (
 from ledger.domain.evolve import GrantKey
 from ledger.errors import InvalidRequest
 from ledger.ports import Companion, Request
-from ledger.writer.keys import differing_field, key_hash, request_digests, request_fields
+from ledger.writer.keys import differing_field, digests, key_hash, request_body
 from ledger.writer.names import names
 
 
@@ -56,12 +56,12 @@ def prepare(request: Request, secret: bytes) -> Prepared:
         raise InvalidRequest("scope_id", "a request without an account names its scope")
     fields = () if request.body is None else tuple(sorted(request.body))
     name = key_hash(scope_id, request.operation, request.key)
-    return Prepared(request, name, request_digests(request, secret), size, *named, fields)
+    return Prepared(request, name, digests(request_body(request), secret), size, *named, fields)
 
 
 def conflict(stored: bytes, prepared: Prepared) -> str | None:
     """The field in which a repeat differs from the request whose digests are ``stored``; None when it is the same."""
-    return differing_field(stored, prepared.digests, prepared.fields or request_fields(prepared.request))
+    return differing_field(stored, prepared.digests, prepared.fields or sorted(request_body(prepared.request)))
 
 
 def check(request: Request) -> int:

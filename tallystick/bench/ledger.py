@@ -38,7 +38,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     load: Load
     open_holds: int = 10_000
-    disk_events: int = 300_000
+    disk_events: int = 500_000
     lone_commands: int = 400
     memory_accounts: int = 0
 

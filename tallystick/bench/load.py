@@ -171,9 +171,9 @@ def hold_and_commit(account_id: UUID, hold_id: UUID) -> tuple[Request, Request]:
     )
 
 
-def request(command: Command, subject_id: UUID) -> Request:
+def request(command: Command, key: UUID) -> Request:
     """A command under a key of its own."""
-    return Request(key=subject_id.hex, operation=type(command).__name__, command=command, subject_id=subject_id)
+    return Request(key=key.hex, operation=type(command).__name__, command=command)
 
 
 def call(path: Path | None, url: str, load: Load, account_ids: Sequence[UUID]) -> Measured:
