@@ -149,6 +149,15 @@ class Settings:
     s3_region: str = setting("S3_REGION", readers.text, "us-east-1", "its region")
     s3_access_key_id: str | None = setting("S3_ACCESS_KEY_ID", readers.text, None, "key of the store", hidden=True)
     s3_secret_access_key: str | None = setting("S3_SECRET_ACCESS_KEY", readers.text, None, "its secret", hidden=True)
+    heads_to: str | None = setting(
+        "TALLYSTICK_HEADS_TO",
+        readers.text,
+        None,
+        "where signed heads go: a folder, s3://bucket/prefix; unset: data folder",
+    )
+    head_keys: Path | None = setting(
+        "TALLYSTICK_HEAD_KEYS", readers.path, None, "folder of the keys that sign heads; unset: in the data folder"
+    )
     image_retention_days: int = setting(
         "TALLYSTICK_IMAGE_RETENTION_DAYS", readers.integer(1, 3650), 30, "days that an image is kept"
     )
