@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Protocol
 from uuid import UUID
 
 from ledger.as_of import Late, Point
 from ledger.domain.account import STATE_FORMAT, Grant, Hold
 from ledger.domain.codec import RecordedEvent, account_event
+from ledger.domain.evolve import GrantKey
 from ledger.effective import posted_change
 from ledger.ports import Clock
+from ledger.writer.requests import AccountRow, Head, SnapshotRow
 
-if TYPE_CHECKING:
-    from ledger.store.memory import MemoryDatabase
+
+class Tables(Protocol):
+    """What is looked at of ``ledger.store.memory.MemoryDatabase``."""
+
+    events: list[RecordedEvent]
+    streams: dict[UUID, list[RecordedEvent]]
+    accounts: dict[UUID, AccountRow]
+    holds: dict[UUID, Hold]
+    grants: dict[GrantKey, Grant]
+    snapshots: dict[tuple[UUID, int], SnapshotRow]
+    head: Head
 
 
 class MemoryPast:
     """``ledger.as_of.Past`` over dictionaries."""
 
-    def __init__(self, database: MemoryDatabase, clock: Clock) -> None:
+    def __init__(self, database: Tables, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
