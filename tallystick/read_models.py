@@ -9,6 +9,7 @@ from pathlib import Path
 from psycopg_pool import ConnectionPool
 
 from ledger.drivers import Driver, advance, catch_up
+from ledger.effective import EffectiveFollower
 from ledger.follower import Follower, register
 from ledger.proof.follower import ProofFollower
 from payments.follower import PaymentsFollower
@@ -26,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 def read_models(settings: Settings) -> tuple[ReadModel, ...]:
     """Followers whose rows can be made again from the log alone."""
-    return (StatementFollower(), BooksFollower(settings.book_currency))
+    return (StatementFollower(), BooksFollower(settings.book_currency), EffectiveFollower())
 
 
 def followers(settings: Settings) -> tuple[Follower, ...]:
