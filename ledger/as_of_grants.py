@@ -54,7 +54,7 @@ def base_of(kept: Grant, expires_at: datetime | None) -> Grant:
     back can; what is free, held and frozen of it afterwards is exact.
     """
     gone = {"free_ucr": 0, "held_ucr": 0, "frozen_ucr": 0, "expired_ucr": 0, "revoked_ucr": 0}
-    gone |= {"transferred_ucr": 0, "repaid_ucr": 0, "freeze_limit_ucr": 0, "claim_ucr": 0}
+    gone |= {"transferred_ucr": 0, "repaid_ucr": 0, "freeze_limit_ucr": 0, "claims": (), "lost_ucr": 0}
     return msgspec.structs.replace(kept, **gone, spent_ucr=kept.granted_ucr, expires_at=expires_at)
 
 

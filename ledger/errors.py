@@ -117,7 +117,7 @@ class CommitAboveHold(Refusal):
 
 
 class InsufficientCredits(Refusal):
-    """Facts: ``required_ucr``, ``available_ucr``, ``held_ucr``."""
+    """Facts: ``required_ucr``, ``available_ucr``, ``held_ucr``; ``overdraft_limit_ucr`` where there is one."""
 
     code = "insufficient-credits"
 
@@ -147,7 +147,7 @@ class AccountIsClosed(Refusal):
 
 
 class AccountNotEmpty(Refusal):
-    """It cannot be closed yet. Facts: ``posted_ucr``, ``open_holds``, ``debt_ucr``."""
+    """It cannot be closed yet. Facts: ``account_id``, ``posted_ucr``, ``open_holds``, ``debt_ucr``."""
 
     code = "account-not-empty"
 
@@ -231,7 +231,7 @@ class OtherOrganisation(Refusal):
 
 
 class SecondOperatorNeeded(Refusal):
-    """Nobody approves what they asked for themselves."""
+    """Nobody approves what they asked for themselves. Facts: ``operator_id``."""
 
     code = "second-operator-needed"
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from ledger.domain.events import OVERDRAFT, BudgetUse, DebtCause, DebtPart, GrantKind, Slice, SpentAs
+from ledger.domain.events import OVERDRAFT, BudgetUse, Claim, DebtPart, GrantKind, Slice
 
 STATE_FORMAT = 2
 AccountStatus = Literal["open", "frozen", "closed"]
@@ -22,9 +22,8 @@ AccountStatus = Literal["open", "frozen", "closed"]
 class Grant(Struct, kw_only=True, array_like=True):
     """A grant. ``order`` is its version in the stream, the last but one key of the burn order.
 
-    ``freeze_limit_ucr`` is how much of it is disputed (0: no dispute). ``claim_ucr`` is held now and revoked as it
-    comes back; if it is spent instead, ``spent_as`` says who bears it. ``indebted_ucr`` of what was spent has become
-    debt. ``ended``: revoked as a whole.
+    ``freeze_limit_ucr`` is how much of it is disputed (0: no dispute). ``claims`` are on what is held now, the oldest
+    first. ``indebted_ucr`` of what was spent has become debt, ``lost_ucr`` our loss. ``ended``: revoked as a whole.
     """
 
     grant_id: UUID
@@ -47,16 +46,20 @@ class Grant(Struct, kw_only=True, array_like=True):
     transferred_ucr: int = 0
     repaid_ucr: int = 0
     freeze_limit_ucr: int = 0
-    claim_ucr: int = 0
+    claims: tuple[Claim, ...] = ()
     indebted_ucr: int = 0
-    claim_cause: DebtCause = "refund"
-    spent_as: SpentAs = "debt"
+    lost_ucr: int = 0
     ended: bool = False
 
     @property
     def live(self) -> bool:
         """Whether anything of it can still move, or somebody is not done with it."""
-        return self.free_ucr > 0 or self.held_ucr > 0 or self.freeze_limit_ucr > 0 or self.claim_ucr > 0
+        return self.free_ucr > 0 or self.held_ucr > 0 or self.freeze_limit_ucr > 0 or bool(self.claims)
+
+    @property
+    def claim_ucr(self) -> int:
+        """How much of what is held will be revoked as it comes back."""
+        return sum(claim.amount_ucr for claim in self.claims)
 
     @property
     def gone_ucr(self) -> int:
@@ -85,7 +88,7 @@ class Grant(Struct, kw_only=True, array_like=True):
             self.repaid_ucr,
         )
         assert min(parts) >= 0 and sum(parts) == self.granted_ucr, f"grant {self.grant_id} does not add up: {parts}"
-        assert 0 <= self.claim_ucr <= self.granted_ucr and self.indebted_ucr >= 0
+        assert not self.claims or self.claim_ucr <= self.granted_ucr
         assert self.frozen_ucr <= self.freeze_limit_ucr
 
 
@@ -155,7 +158,7 @@ class Account(Struct, kw_only=True, array_like=True):
             free_ucr += grant.free_ucr
             held_ucr += grant.held_ucr
             frozen_ucr += grant.frozen_ucr
-            claims += grant.claim_ucr > 0
+            claims += bool(grant.claims)
         assert self.held_ucr == held_ucr + self.overdraft_held_ucr and self.frozen_ucr == frozen_ucr
         assert self.posted_ucr == free_ucr + held_ucr + frozen_ucr - self.debt_ucr
         assert self.overdraft_held_ucr >= 0 and self.open_holds >= 0 and self.claims == claims

@@ -58,7 +58,7 @@ def consequences(account: Account) -> events.AccountEvent | None:
     Applied until nothing follows any more; each step lowers a claim or the debt.
     """
     for grant in account.grants if account.claims else ():
-        if grant.claim_ucr and (follows := _claimed(grant)):
+        if grant.claims and (follows := _claimed(grant)):
             return follows
     if account.debts and (slices := _paying(account)):
         amount_ucr = sum(part.amount_ucr for part in slices)
@@ -67,21 +67,23 @@ def consequences(account: Account) -> events.AccountEvent | None:
 
 
 def _claimed(grant: Grant) -> events.AccountEvent | None:
-    """Take what has come back of a claimed grant; what was spent instead is owed."""
-    taken_ucr = min(grant.claim_ucr, grant.free_ucr)
+    """Take what has come back to the oldest claim; what was spent instead is owed, if we do not bear it."""
+    oldest = grant.claims[0]
+    taken_ucr = min(oldest.amount_ucr, grant.free_ucr)
     if taken_ucr:
         return events.CreditsRevoked(
             grant_id=grant.grant_id,
             amount_ucr=taken_ucr,
-            cause=grant.claim_cause,
-            claim_ucr=grant.claim_ucr - taken_ucr,
-            spent_as=grant.spent_as,
+            cause=oldest.cause,
+            spent_as=oldest.spent_as,
+            claimed=True,
             ends=grant.ended,
         )
-    spent_ucr = grant.claim_ucr - grant.held_ucr
-    if spent_ucr > 0:
-        return events.DebtIncurred(amount_ucr=spent_ucr, cause=grant.claim_cause, grant_id=grant.grant_id)
-    return None
+    spent_ucr = min(oldest.amount_ucr, grant.claim_ucr - grant.held_ucr)
+    if spent_ucr <= 0:
+        return None
+    assert oldest.spent_as == "debt", "a loss is borne as it is spent"
+    return events.DebtIncurred(amount_ucr=spent_ucr, cause=oldest.cause, grant_id=grant.grant_id, claimed=True)
 
 
 def _paying(account: Account) -> tuple[Slice, ...]:

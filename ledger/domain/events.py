@@ -44,6 +44,14 @@ class BudgetUse(Struct, frozen=True, array_like=True):
     window_start: datetime
 
 
+class Claim(Struct, frozen=True, array_like=True):
+    """A part of what is held that will be revoked as it comes back, why, and who bears it if it is spent instead."""
+
+    cause: DebtCause
+    spent_as: SpentAs
+    amount_ucr: int
+
+
 class DebtPart(Struct, frozen=True, array_like=True):
     """A part of the account's debt: why it arose, and from which grant if it was revoked."""
 
@@ -234,8 +242,9 @@ class GrantUnfrozen(Event, frozen=True, tag="ledger.grant-unfrozen.v1"):
 class CreditsRevoked(Event, frozen=True, tag="ledger.credits-revoked.v1"):
     """Unspent credits taken back: ``amount_ucr`` in all, ``from_frozen_ucr`` of it frozen before.
 
-    ``claim_ucr`` is held at this moment and taken as it comes back; if it is spent instead, ``spent_as`` says who
-    bears it. ``ends``: nothing of this grant can be used any more.
+    ``claim_ucr`` more is held at this moment and taken as it comes back; if it is spent instead, ``spent_as`` says who
+    bears it. ``lost_ucr`` was spent already, and is our loss. ``claimed``: what is taken here came back to the oldest
+    claim. ``ends``: nothing of this grant can be used any more.
     """
 
     grant_id: UUID
@@ -243,19 +252,25 @@ class CreditsRevoked(Event, frozen=True, tag="ledger.credits-revoked.v1"):
     cause: DebtCause
     from_frozen_ucr: int = 0
     claim_ucr: int = 0
+    lost_ucr: int = 0
     spent_as: SpentAs = "debt"
+    claimed: bool = False
     ends: bool = False
     reason: str = ""
     reference: UUID | None = None
 
 
 class DebtIncurred(Event, frozen=True, tag="ledger.debt-incurred.v1"):
-    """Credits that were spent and that nothing pays for: beyond what was there, or of a grant that was revoked."""
+    """Credits that were spent and that nothing pays for: beyond what was there, or of a grant that was revoked.
+
+    ``claimed``: they were held when the grant was revoked, and the oldest claim waited for them.
+    """
 
     amount_ucr: int
     cause: DebtCause
     grant_id: UUID | None = None
     reference: UUID | None = None
+    claimed: bool = False
 
 
 class DebtRepaid(Event, frozen=True, tag="ledger.debt-repaid.v1"):

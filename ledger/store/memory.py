@@ -12,7 +12,7 @@ import msgspec
 
 from ledger import errors, limits
 from ledger.as_of import AsOf
-from ledger.domain.account import Grant, Hold, decode_account
+from ledger.domain.account import STATE_FORMAT, Grant, Hold, decode_account
 from ledger.domain.budgets import Budget
 from ledger.domain.codec import RecordedEvent
 from ledger.domain.events import BudgetUse
@@ -23,6 +23,7 @@ from ledger.store.past_memory import MemoryPast
 from ledger.views import balance_view, hold_view
 from ledger.writer.chain import GENESIS
 from ledger.writer.core import run, write
+from ledger.writer.loading import replay
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import prepare
 from ledger.writer.requests import (
@@ -194,7 +195,9 @@ class MemoryLedger(AsOf):
         row = self.database.accounts.get(account_id)
         if row is None:
             return None
-        return balance_view(decode_account(row.state), log_position=self.database.head.position, at=self._clock.now())
+        readable = row.format == STATE_FORMAT
+        account = decode_account(row.state) if readable else replay(account_id, self.database.streams[account_id])[0]
+        return balance_view(account, log_position=self.database.head.position, at=self._clock.now())
 
     def open_holds(self, account_id: UUID, *, limit: int) -> list[HoldView]:
         """See ``LedgerReader``."""

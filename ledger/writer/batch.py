@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
 from ledger import errors, limits
 from ledger.domain.account import Account
 from ledger.domain.budgets import budget_of, may_set
 from ledger.domain.codec import encode_event
-from ledger.domain.commands import AccountCommand, SetBudget
+from ledger.domain.commands import AccountCommand, AdjustBalance, GrantCredits, ReverseDebit, SetBudget
 from ledger.domain.debts import consequences
 from ledger.domain.decide import decide
 from ledger.domain.events import BudgetSet, VerdictsSealed
@@ -24,11 +23,11 @@ from ledger.writer.chain import GENESIS
 from ledger.writer.prepare import Prepared, conflict
 from ledger.writer.requests import Append, Refusals, StoredVerdict, StreamHead, UnderLock, VerdictRow
 from ledger.writer.seal import seal
-from ledger.writer.trial import copy_of, target_of, touched_by, try_out
+from ledger.writer.trial import copy_of, expire_due, target_of, touched_by, try_out
 
 SEALS = UUID(int=1)
 """The stream of ``VerdictsSealed``."""
-T = TypeVar("T")
+_DATED = (GrantCredits, ReverseDebit, AdjustBalance)
 _Decided = tuple[Account, AccountCommand, Decision | None]
 
 
@@ -124,7 +123,8 @@ class Batch:
             self._check_readable(accounts)
         answering = accounts[0] if accounts else None
         if request.dry_run:
-            copies = self._try(prepared, answering)
+            copies = self._try(prepared)
+            self._check_streams(request.on_accept)
             return self._done(request, None if answering is None else copies.accounts[answering.account_id])
         for account in accounts:
             for event in due(account, self.now) if account.version else ():
@@ -149,12 +149,13 @@ class Batch:
             if account.account_id in self._unreadable:
                 raise errors.UpgradeNeeded(account_id=str(account.account_id))
 
-    def _try(self, prepared: Prepared, answering: Account | None) -> Known:
+    def _try(self, prepared: Prepared) -> Known:
         """Do a request on copies; what they are afterwards."""
-        request = prepared.request
+        request, position = prepared.request, self._writing.head.position
         copies = copy_of(self.known, prepared.accounts, prepared.holds)
-        self._check_version(request, answering)
-        self._guarded(lambda: try_out(copies, _account_commands(request), self._writing.head.position))
+        expire_due(copies, position)
+        self._check_version(request, copies.accounts[prepared.accounts[0]] if prepared.accounts else None)
+        self._guarded(lambda: try_out(copies, _account_commands(request), position))
         if isinstance(request.command, SetBudget):
             may_set(self.known.budgets, request.command)
         return copies
@@ -163,7 +164,7 @@ class Batch:
         """Commands with their events; those that are linked have been tried, and are decided when their turn comes."""
         request = prepared.request
         if request.linked:
-            self._try(prepared, answering)
+            self._try(prepared)
             commands = _account_commands(request)
             return [(self.known.accounts[command.account_id], command, None) for command in commands]
         self._check_version(request, answering)
@@ -172,17 +173,25 @@ class Batch:
             if isinstance(command, SetBudget):
                 may_set(self.known.budgets, command)
             return ()
-        return [(answering, command, self._guarded(lambda: decide(answering, self.known, command)))]
-
-    def _guarded(self, decision: Callable[[], T]) -> T:
-        """A fault of ours hurts this request alone: nothing has been changed yet."""
         try:
-            return decision()
+            return ((answering, command, decide(answering, self.known, command)),)
         except errors.Refusal:
             raise
         except Exception as fault:
-            self.faults.append(fault)
-            raise errors.InternalError from fault
+            raise self._fault(fault) from fault
+
+    def _guarded(self, decision: Callable[[], None]) -> None:
+        try:
+            decision()
+        except errors.Refusal:
+            raise
+        except Exception as fault:
+            raise self._fault(fault) from fault
+
+    def _fault(self, fault: Exception) -> errors.InternalError:
+        """A fault of ours hurts this request alone: nothing has been changed yet."""
+        self.faults.append(fault)
+        return errors.InternalError()
 
     def _check_version(self, request: Request, answering: Account | None) -> None:
         expected = request.expected_account_version
@@ -207,7 +216,7 @@ class Batch:
         return verdict
 
     def _carry_out(self, account: Account, command: AccountCommand, events: Decision | None, key_hash: bytes) -> None:
-        effective_at = getattr(command, "effective_at", None)
+        effective_at = command.effective_at if isinstance(command, _DATED) else None
         for event in decide(account, self.known, command) if events is None else events:
             target = target_of(account, self.known, command, event)
             self._writing.apply(target, event, key_hash, effective_at)

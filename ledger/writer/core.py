@@ -41,16 +41,20 @@ Writing: TypeAlias = Generator[WriterRequest, Any, list[Answer]]
 def write(batch: Sequence[Prepared], memory: Memory) -> Writing:
     """Answer a batch; answers in the order of the requests."""
     tries, poisoned = 0, False
+    foreign: UUID | None = None
     while True:
         try:
+            if foreign is not None:
+                account_id, foreign = foreign, None
+                yield Rollback()
+                yield from rebuild(account_id, memory)
             return (yield from _fault(batch[0], memory) if poisoned else _attempt(batch, memory))
         except errors.ConnectionLost:
             memory.forget()
             yield Reconnect(tries)
             tries += 1
-        except ForeignState as foreign:
-            yield Rollback()
-            yield from rebuild(foreign.account_id, memory)
+        except ForeignState as found:
+            foreign = found.account_id
         except Exception as fault:
             memory.forget()
             yield Rollback()

@@ -32,14 +32,18 @@ def copy_of(known: Known, account_ids: Sequence[UUID], hold_ids: Sequence[UUID])
     return Known(known.now, Rows(holds, ended), budgets, accounts)
 
 
+def expire_due(known: Known, position: int) -> None:
+    """Let what is due expire on copies."""
+    for account in known.accounts.values():
+        for event in due(account, known.now) if account.version else ():
+            _apply(known, account, event, position)
+
+
 def try_out(known: Known, commands: Sequence[AccountCommand], position: int) -> None:
     """Do commands on copies, to see whether all are accepted.
 
     :raises errors.Refusal: the first that is refused; of several, ``linked_index`` says which.
     """
-    for account in known.accounts.values():
-        for event in due(account, known.now) if account.version else ():
-            _apply(known, account, event, position)
     for index, command in enumerate(commands):
         account = known.accounts[command.account_id]
         try:

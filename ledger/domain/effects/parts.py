@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.domain.account import Account, Grant, Hold, burn_key
-from ledger.domain.events import Slice
+from ledger.domain.events import Claim, Slice
 
 GrantKey = tuple[UUID, UUID]
 """Account and grant."""
@@ -61,8 +61,8 @@ def spend(account: Account, rows: Rows, slices: tuple[Slice, ...], *, from_held:
             grant.free_ucr -= part.amount_ucr
         grant.spent_ucr += part.amount_ucr
         account.posted_ucr -= part.amount_ucr
-        if grant.claim_ucr and grant.spent_as == "loss":
-            bear_claim(account, grant)
+        if grant.claims:
+            bear_losses(account, grant)
         settle(account, rows, grant)
 
 
@@ -120,15 +120,28 @@ def freeze(account: Account, grant: Grant, amount_ucr: int) -> None:
     account.frozen_ucr += amount_ucr
 
 
-def claim(account: Account, grant: Grant, claim_ucr: int) -> None:
-    """Say how much of what is held will be taken when it comes back."""
-    account.claims += (claim_ucr > 0) - (grant.claim_ucr > 0)
-    grant.claim_ucr = claim_ucr
+def set_claims(account: Account, grant: Grant, claims: tuple[Claim, ...]) -> None:
+    """Say what will be taken of what is held when it comes back."""
+    account.claims += bool(claims) - bool(grant.claims)
+    grant.claims = claims
 
 
-def bear_claim(account: Account, grant: Grant) -> None:
-    """Only what may still come back can be claimed; the rest was spent, and somebody bears it."""
-    claim(account, grant, min(grant.claim_ucr, grant.held_ucr + grant.free_ucr))
+def lower_claim(account: Account, grant: Grant, amount_ucr: int) -> None:
+    """Take from the oldest claim what has come back to it, or was spent and is owed."""
+    oldest, *rest = grant.claims
+    assert amount_ucr <= oldest.amount_ucr, "took more than was claimed"
+    left = Claim(oldest.cause, oldest.spent_as, oldest.amount_ucr - amount_ucr)
+    set_claims(account, grant, (left, *rest) if left.amount_ucr else tuple(rest))
+
+
+def bear_losses(account: Account, grant: Grant) -> None:
+    """Only what may still come back can be claimed: what was spent of the oldest claims that we bear is our loss."""
+    excess_ucr = grant.claim_ucr - grant.held_ucr - grant.free_ucr
+    while excess_ucr > 0 and grant.claims[0].spent_as == "loss":
+        lost_ucr = min(excess_ucr, grant.claims[0].amount_ucr)
+        lower_claim(account, grant, lost_ucr)
+        grant.lost_ucr += lost_ucr
+        excess_ucr -= lost_ucr
 
 
 def move_end(account: Account, grant: Grant, expires_at: datetime | None) -> None:

@@ -10,19 +10,20 @@ from ledger.domain.debts import add_debt, pay_debts
 from ledger.domain.effects.parts import (
     Rows,
     add_grant,
-    bear_claim,
-    claim,
+    bear_losses,
     expire,
     freeze,
     give_back,
+    lower_claim,
     move_end,
     named,
     pin,
     revived,
+    set_claims,
     settle,
     spend,
 )
-from ledger.domain.events import DebtPart
+from ledger.domain.events import Claim, DebtPart
 
 ADJUSTMENT_PRIORITY = 100
 
@@ -144,9 +145,12 @@ def revoked(account: Account, rows: Rows, event: events.CreditsRevoked) -> None:
     freeze(account, grant, -event.from_frozen_ucr)
     grant.free_ucr -= event.amount_ucr
     grant.revoked_ucr += event.amount_ucr
+    grant.lost_ucr += event.lost_ucr
     account.posted_ucr -= event.amount_ucr
-    claim(account, grant, event.claim_ucr)
-    grant.spent_as, grant.claim_cause = event.spent_as, event.cause
+    if event.claimed:
+        lower_claim(account, grant, event.amount_ucr)
+    if event.claim_ucr:
+        set_claims(account, grant, (*grant.claims, Claim(event.cause, event.spent_as, event.claim_ucr)))
     grant.freeze_limit_ucr = 0 if event.ends else max(0, grant.freeze_limit_ucr - event.from_frozen_ucr)
     grant.ended = grant.ended or event.ends
     settle(account, rows, grant)
@@ -162,7 +166,9 @@ def indebted(account: Account, rows: Rows, event: events.DebtIncurred) -> None:
     if event.grant_id is not None:
         grant = revived(account, rows, event.grant_id)
         grant.indebted_ucr += event.amount_ucr
-        bear_claim(account, grant)
+        if event.claimed:
+            lower_claim(account, grant, event.amount_ucr)
+            bear_losses(account, grant)
         settle(account, rows, grant)
 
 

@@ -105,37 +105,39 @@ def revoke(account: Account, known: Known, command: commands.RevokeCredits) -> D
     if command.amount_ucr is None and found.receipt_id is not None:
         for gift in account.grants:
             if gift.kind == "promo" and gift.receipt_id == found.receipt_id and gift.grant_id != found.grant_id:
-                decision += _revoked(gift, command, gift.free_ucr + gift.frozen_ucr + gift.held_ucr, gift=True)
+                unspent_ucr = gift.free_ucr + gift.frozen_ucr + gift.held_ucr - gift.claim_ucr
+                decision += _revoked(gift, command, unspent_ucr, gift=True)
     return decision
 
 
 def _owable(found: Grant) -> int:
-    """What its owner had of it and does not owe yet."""
-    return max(0, found.used_ucr - found.indebted_ucr)
+    """What its owner had of it, and neither owes yet nor was our loss."""
+    return max(0, found.used_ucr - found.indebted_ucr - found.lost_ucr)
 
 
 def _revoked(found: Grant, command: commands.RevokeCredits, wanted_ucr: int, *, gift: bool = False) -> Decision:
     taken_ucr = min(wanted_ucr, found.free_ucr + found.frozen_ucr)
     claimed_ucr = min(wanted_ucr - taken_ucr, found.held_ucr - found.claim_ucr)
-    owed_ucr = wanted_ucr - taken_ucr - claimed_ucr
-    spent_as: events.SpentAs = "loss" if gift else command.spent_as
+    spent_ucr = wanted_ucr - taken_ucr - claimed_ucr
+    ours = gift or command.spent_as == "loss"
     decision: Decision = [
         events.CreditsRevoked(
             grant_id=found.grant_id,
             amount_ucr=taken_ucr,
             cause=command.cause,
             from_frozen_ucr=min(taken_ucr, found.frozen_ucr),
-            claim_ucr=found.claim_ucr + claimed_ucr,
-            spent_as=spent_as,
+            claim_ucr=claimed_ucr,
+            lost_ucr=spent_ucr if ours else 0,
+            spent_as="loss" if ours else "debt",
             ends=command.amount_ucr is None,
             reason=command.reason,
             reference=command.reference,
         )
     ]
-    if owed_ucr and spent_as == "debt":
+    if spent_ucr and not ours:
         decision.append(
             events.DebtIncurred(
-                amount_ucr=owed_ucr, cause=command.cause, grant_id=found.grant_id, reference=command.reference
+                amount_ucr=spent_ucr, cause=command.cause, grant_id=found.grant_id, reference=command.reference
             )
         )
     return decision

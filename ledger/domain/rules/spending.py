@@ -65,7 +65,7 @@ def reverse(account: Account, known: Known, command: commands.ReverseDebit) -> D
             graced=graced,
             grace_until=known.now + timedelta(seconds=command.grace_s) if graced else None,
         ),
-        *_taken_again(account, known, ended),
+        *_taken_again(account, ended),
     ]
 
 
@@ -90,14 +90,13 @@ def _graced(account: Account, known: Known, slices: tuple[Slice, ...]) -> tuple[
     return tuple(grant.grant_id for grant in found if grant.due(known.now) and not grant.ended)
 
 
-def _taken_again(account: Account, known: Known, ended: list[Slice]) -> Decision:
+def _taken_again(account: Account, ended: list[Slice]) -> Decision:
     """Credits that return to a revoked grant pay its own debt; what that leaves is revoked like the rest of it."""
     back_ucr: dict[UUID, int] = {}
     for part in ended:
         back_ucr[part.grant_id] = back_ucr.get(part.grant_id, 0) + part.amount_ucr
     decision: Decision = []
     for grant_id, amount_ucr in back_ucr.items():
-        found = find_grant(account, known, grant_id)
         owed = [part for part in account.debts if part.grant_id == grant_id]
         paid_ucr = min(amount_ucr, sum(part.amount_ucr for part in owed))
         if paid_ucr:
@@ -108,9 +107,7 @@ def _taken_again(account: Account, known: Known, ended: list[Slice]) -> Decision
                 events.CreditsRevoked(
                     grant_id=grant_id,
                     amount_ucr=amount_ucr - paid_ucr,
-                    cause=found.claim_cause,
-                    claim_ucr=found.claim_ucr,
-                    spent_as=found.spent_as,
+                    cause=owed[0].cause if owed else "correction",
                     ends=True,
                 )
             )

@@ -12,10 +12,10 @@ import pytest
 from ledger import limits
 from ledger.domain import commands, events
 from ledger.domain.account import decode_account
-from ledger.domain.codec import account_event
+from ledger.domain.codec import NewEvent, account_event
 from ledger.domain.verdicts import Done, Refused
 from ledger.errors import InvalidRequest
-from ledger.ports import Balance
+from ledger.ports import Balance, Companion
 from ledger.store.memory import MemoryLedger
 from ledger.writer.batch import SEALS
 from ledger.writer.seal import seal
@@ -355,3 +355,18 @@ def test_invariant_10_a_snapshot_is_the_state_at_its_version() -> None:
     state = decode_account(row.state)
     assert (state.version, state.posted_ucr) == (512, 1_000 * CREDIT - 510 * CREDIT)
     assert ledger.stream(account_id, after_version=511, limit=1)[0].position == row.position
+
+
+def test_a_dry_run_refuses_what_would_be_refused(world: World) -> None:
+    account_id = open_account(world.ledger)
+    grant(world.ledger, account_id, CREDIT, lifetime_s=1)
+    grant(world.ledger, account_id, CREDIT)
+    version = balance(world, account_id).account_version
+    world.pass_s(1.1)
+    wanted = debit(account_id, 1)
+    for dry_run in (True, False):
+        refusal = refused(world.ledger, wanted, expected_account_version=version, dry_run=dry_run)
+        assert (refusal.code, refusal.facts["account_version"]) == ("version-conflict", version + 1)
+    claim = (Companion(account_id, 0, (NewEvent("test.x.v1", b"{}"),)),)
+    for dry_run in (True, False):
+        assert refused(world.ledger, wanted, on_accept=claim, dry_run=dry_run).code == "stream-conflict"

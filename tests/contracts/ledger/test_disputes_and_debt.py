@@ -299,3 +299,24 @@ def test_a_grant_of_another_account_is_unknown(world: World) -> None:
     their_debit = spend(world, theirs, 1)
     command = commands.ReverseDebit(account_id=ours, debit_id=their_debit, reversal_id=uuid4(), reason="x")
     assert refused(world.ledger, command).code == "debit-unknown"
+
+
+def test_each_claim_keeps_who_bears_it_the_oldest_first(world: World) -> None:
+    account_id = open_account(world.ledger, credit=152)
+    claimed = balance(world, account_id).grants[0].grant_id
+    hold_id = hold(world.ledger, account_id, 152 * CREDIT)
+    revoke(world, account_id, claimed, 15, spent_as="loss")
+    revoke(world, account_id, claimed)
+    commit(world, account_id, hold_id, 100)
+    assert sums(world, account_id) == (-85, 0, 0, -85), "fifteen were our loss, fifty-two came back"
+
+
+def test_what_was_our_loss_is_never_taken_back_again(world: World) -> None:
+    account_id = open_account(world.ledger, credit=270)
+    found = balance(world, account_id).grants[0].grant_id
+    spend(world, account_id, 270)
+    revoke(world, account_id, found, 134, spent_as="loss")
+    command = commands.RevokeCredits(account_id=account_id, grant_id=found, cause="refund", amount_ucr=137 * CREDIT)
+    assert refused(world.ledger, command).facts["revocable_ucr"] == 136 * CREDIT
+    revoke(world, account_id, found)
+    assert sums(world, account_id) == (-136, 0, 0, -136)
