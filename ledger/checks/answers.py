@@ -55,6 +55,7 @@ class AnswerCheck:
         self._rows: deque[_Row] = deque()
         self._exhausted = False
         self._unanswered: dict[bytes, int] = {}
+        self._waiting: RecordedEvent | None = None
         self._batch: datetime | None = None
         self._key: bytes | None = None
         self._accounts: list[Account] = []
@@ -70,6 +71,19 @@ class AnswerCheck:
             rows: list[Row] = yield Run(FETCH, {})
             self._exhausted = len(rows) < PAGE
             self._rows += [_Row._make(row.values()) for row in rows]
+
+    def feed(self, position: int, key_hash: bytes, digests: bytes, verdict: bytes) -> None:
+        """Give it a verdict that is not read from the database."""
+        self._rows.append(_Row(position, key_hash, digests, verdict))
+
+    def wait(self, event: RecordedEvent) -> None:
+        """Take an event once its verdicts are there."""
+        self._waiting = event
+
+    def take_waiting(self, replay: Replay) -> Finding | None:
+        """Take the event that waits, if one does; ``replay`` has taken it and no other since."""
+        event, self._waiting = self._waiting, None
+        return self.take(event, replay) if event else None
 
     def take(self, event: RecordedEvent, replay: Replay) -> Finding | None:
         """Check the verdicts at an event that ``replay`` has taken."""
