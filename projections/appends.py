@@ -14,7 +14,7 @@ import msgspec
 from ledger.domain.codec import RecordedEvent, tag_of
 from ledger.domain.events import CreditsGranted
 from ledger.follower import FoldError
-from ledger.limits import COMPANION_EVENTS_MAX
+from ledger.limits import COMPANION_EVENTS_MAX, LINKED_MAX, SLICES_MAX
 from ledger.sansio import Row, Run, Statement
 from payments.domain.events import ReceiptApplied, ReceiptFinal, receipt_event
 
@@ -29,6 +29,8 @@ REST = Statement(
     ORDER BY notification_id
     """,
 )
+_REST_MAX = COMPANION_EVENTS_MAX + LINKED_MAX + SLICES_MAX
+"""Most events of one append that stand behind a grant: what follows from it, other commands, then companions."""
 _GRANTED = tag_of(CreditsGranted)
 _PAYING = frozenset({tag_of(ReceiptFinal), tag_of(ReceiptApplied)})
 
@@ -74,9 +76,7 @@ def _rest_of_grant(events: Sequence[RecordedEvent]) -> Generator[Run, list[Row],
     last = events[-1]
     if last.key_hash is None or not _has_grant(events, last.key_hash):
         return []
-    rows = yield Run(
-        REST, {"after": last.position, "until": last.position + COMPANION_EVENTS_MAX, "key_hash": last.key_hash}
-    )
+    rows = yield Run(REST, {"after": last.position, "until": last.position + _REST_MAX, "key_hash": last.key_hash})
     return [RecordedEvent(**row) for row in rows]
 
 

@@ -17,6 +17,7 @@ from ledger.sansio import Core, Row, Run, Statement
 from projections import books, statement
 from projections.books import chart
 from projections.books.identities import broken
+from projections.books.model import CREDIT
 from projections.rebuild import ReadModel, digests, fold_beside
 
 PAGE = 2_000
@@ -28,7 +29,8 @@ FOLLOWERS = Statement("check-followers", "SELECT name, position, parked_reason F
 ACCOUNTS = Statement(
     "check-accounts",
     """
-    SELECT a.account_id, a.version, a.format, a.state, s.account_version, s.organisation_id, s.posted_ucr, s.held_ucr
+    SELECT a.account_id, a.version, a.format, a.state, s.account_version, s.organisation_id, s.posted_ucr, s.held_ucr,
+           s.frozen_ucr, s.debt_ucr
     FROM account_states AS a LEFT JOIN statement_accounts AS s USING (account_id)
     WHERE a.account_id > %(after)s ORDER BY a.account_id LIMIT %(limit)s
     """,
@@ -36,15 +38,22 @@ ACCOUNTS = Statement(
 UNITS = Statement(
     "check-units",
     """
-    SELECT
-        (SELECT coalesce(sum(l.credit - l.debit), 0) FROM book_legs AS l JOIN book_accounts AS a USING (account_no)
-         WHERE a.name = %(available)s) AS available,
-        (SELECT coalesce(sum(l.credit - l.debit), 0) FROM book_legs AS l JOIN book_accounts AS a USING (account_no)
-         WHERE a.name = %(held)s) AS held,
-        (SELECT coalesce(sum(posted_ucr - held_ucr), 0) FROM statement_accounts) AS statement_available,
-        (SELECT coalesce(sum(remaining_ucr), 0) FROM holds WHERE state = 'open') AS open_holds
+    SELECT a.name, a.commodity, CAST(sum(l.credit - l.debit) AS bigint) AS balance
+    FROM book_legs AS l JOIN book_accounts AS a USING (account_no)
+    WHERE a.name = ANY(%(names)s) GROUP BY a.name, a.commodity ORDER BY a.name, a.commodity
     """,
 )
+SUMS = Statement(
+    "check-sums",
+    """
+    SELECT CAST(coalesce(sum(posted_ucr - held_ucr - frozen_ucr + debt_ucr), 0) AS bigint) AS available,
+           CAST(coalesce(sum(frozen_ucr), 0) AS bigint) AS frozen,
+           CAST(coalesce(sum(debt_ucr), 0) AS bigint) AS debt,
+           (SELECT CAST(coalesce(sum(remaining_ucr), 0) AS bigint) FROM holds WHERE state = 'open') AS held
+    FROM statement_accounts
+    """,
+)
+_SUMS = ("posted_ucr", "held_ucr", "frozen_ucr", "debt_ucr")
 
 
 class Difference(Struct, frozen=True):
@@ -130,8 +139,8 @@ def _wrong_sums(rows: list[Row]) -> Iterator[Difference]:
         if row["format"] != STATE_FORMAT:
             continue
         account = decode_account(row["state"])
-        ledgers = (account.version, account.organisation_id, account.posted_ucr, account.held_ucr)
-        ours = (row["account_version"], row["organisation_id"], row["posted_ucr"], row["held_ucr"])
+        ledgers = (account.version, account.organisation_id, *(getattr(account, name) for name in _SUMS))
+        ours = (row["account_version"], row["organisation_id"], *(row[name] for name in _SUMS))
         if ledgers != ours:
             yield Difference(
                 statement.NAME, 0, f"account {row['account_id']}: the ledger has {ledgers}, we have {ours}"
@@ -139,12 +148,19 @@ def _wrong_sums(rows: list[Row]) -> Iterator[Difference]:
 
 
 def _units() -> Core[list[Difference]]:
-    """Available and Held of the books against statements and open holds."""
-    rows: list[Row] = yield Run(UNITS, {"available": chart.AVAILABLE, "held": chart.HELD})
-    row = rows[0]
-    pairs = (("available", "statement_available"), ("held", "open_holds"))
+    """The unit accounts of the books against statements and open holds; and nothing is between two accounts."""
+    row: Row = (yield Run(SUMS, {}))[0]
+    wanted = {
+        (chart.AVAILABLE, CREDIT): row["available"],
+        (chart.HELD, CREDIT): row["held"],
+        (chart.FROZEN, CREDIT): row["frozen"],
+        (chart.DEBT, CREDIT): -row["debt"],
+    }
+    names = [chart.AVAILABLE, chart.HELD, chart.FROZEN, chart.DEBT, chart.MOVING, chart.TRANSFERS]
+    rows: list[Row] = yield Run(UNITS, {"names": names})
+    found = {(row["name"], row["commodity"]): row["balance"] for row in rows}
     return [
-        Difference(books.NAME, 0, f"{ours} is {row[ours]} in the books, {theirs} {row[theirs]}")
-        for ours, theirs in pairs
-        if row[ours] != row[theirs]
+        Difference(books.NAME, 0, f"{name} is {found.get((name, unit), 0)} {unit} in the books, not {expected}")
+        for (name, unit) in sorted({*wanted, *found})
+        if found.get((name, unit), 0) != (expected := wanted.get((name, unit), 0))
     ]

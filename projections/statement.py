@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
 from ledger.domain import events
-from ledger.domain.codec import ACCOUNT_PREFIX, RecordedEvent, account_event
+from ledger.domain.codec import RecordedEvent, account_event, is_account_event
 from ledger.follower import Fold, FoldError
 from ledger.sansio import Row, Run
 from projections import statements as sql
@@ -32,7 +32,7 @@ class StatementFollower:
 
     def fold(self, events: Sequence[RecordedEvent]) -> Fold:
         """Write the lines of a batch in two statements. An event that cannot be read parks the follower."""
-        batch = [(event, _decoded(event)) for event in events if event.tag.startswith(ACCOUNT_PREFIX)]
+        batch = [(event, _decoded(event)) for event in events if is_account_event(event.tag)]
         paid = yield from fundings(events)
         sums = yield from _sums({recorded.stream_id for recorded, _ in batch})
         lines: list[Line] = []

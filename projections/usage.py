@@ -16,11 +16,16 @@ DAYS_MAX = 400
 
 
 class UsageDay(Struct, frozen=True, kw_only=True):
-    """One day (UTC, by recorded time) on which something was spent: micro-credits, and commits and debits."""
+    """One day (UTC, by recorded time) on which something was spent or given back.
+
+    ``spent_ucr`` is what commits and debits took, overdraft included; ``reversed_ucr`` what reversals undid on that
+    day, whenever it was spent.
+    """
 
     day: date
     spent_ucr: int
     debits: int
+    reversed_ucr: int = 0
 
 
 class UsageReader:
@@ -30,7 +35,7 @@ class UsageReader:
         self._pool = pool
 
     def days(self, organisation_id: UUID, first: date, last: date) -> list[UsageDay]:
-        """Days from first to last, both included, without those on which nothing was spent."""
+        """Days from first to last, both included, without those on which nothing was spent or given back."""
         assert first <= last and (last - first).days < DAYS_MAX
         params = {"organisation_id": organisation_id, "first": first, "last": last}
         with self._pool.connection() as connection:

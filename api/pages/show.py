@@ -155,6 +155,10 @@ def _row(line: Line) -> Row:
     what = words.LINE_KINDS[line.kind]
     if line.kind == "grant" and line.detail != "paid":
         what = f"{what}: {words.GRANT_KINDS.get(line.detail, line.detail).lower()}"
+    elif line.kind in ("revoke", "debt", "adjustment"):
+        what = f"{what}: {words.CAUSES.get(line.detail, line.detail)}"
+    elif line.kind == "repayment":
+        what = f"{what}: {words.count_text(-line.debt_change_ucr)}"
     tone = "in" if line.amount_ucr > 0 else "out" if line.amount_ucr < 0 else "quiet"
     return Row(
         when=words.short_when_text(line.recorded_at),
@@ -162,18 +166,17 @@ def _row(line: Line) -> Row:
         what=what,
         href=_line_href(line),
         amount=words.signed_text(line.amount_ucr),
-        held=words.signed_text(line.held_change_ucr),
+        held=words.signed_text(line.held_change_ucr + line.frozen_change_ucr),
         balance=words.credits_text(line.posted_ucr),
         tone=tone,
     )
 
 
 def _line_href(line: Line) -> str:
-    if line.reference_id is None:
-        return ""
-    if line.kind == "grant":
-        return f"/topups/{render('top', line.reference_id)}"
-    return f"/jobs/{render('job', line.reference_id)}"
+    if topup := line.reference_of("top"):
+        return f"/topups/{topup}"
+    job = line.reference_of("job")
+    return f"/jobs/{job}" if job else ""
 
 
 def job_card(job: JobView) -> JobCard:

@@ -42,12 +42,35 @@ GRANT_KINDS = {
 LINE_KINDS = {
     "grant": "Credits added",
     "hold": "Set aside for an image",
+    "raise": "More set aside for an image",
     "commit": "Image paid",
     "release": "Set aside, returned",
     "hold-expired": "Set aside, returned",
     "debit": "Debit",
     "expiry": "Credits ended unused",
+    "freeze": "Frozen while a payment is disputed",
+    "unfreeze": "Usable again, the dispute is over",
+    "revoke": "Credits taken back",
+    "debt": "Spent beyond the credits",
+    "repayment": "Paid what was owed",
+    "reversal": "Given back",
+    "transfer-out": "Moved to another account",
+    "transfer-in": "Moved from another account",
+    "adjustment": "Correction",
 }
+CAUSES = {
+    "overdraft": "spent beyond the balance",
+    "refund": "the payment was refunded",
+    "dispute": "the payment was disputed",
+    "reorganisation": "the payment did not stay",
+    "downgrade": "the plan was changed",
+    "correction": "a mistake was put right",
+    "compensation": "for the trouble",
+    "migration": "brought over",
+    "write-off": "written off",
+    "dormant": "unused for years",
+}
+"""Causes of what was taken back, owed or adjusted."""
 RATIOS = {"1:1": "Square", "21:9": "Panorama"}
 RAILS = {"sandbox": "Sandbox"}
 

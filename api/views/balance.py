@@ -66,26 +66,33 @@ class HoldOut(Struct, frozen=True, kw_only=True):
 class LineOut(Struct, frozen=True, kw_only=True):
     """One line of the statement.
 
-    ``amount`` is what the balance changed by, ``held_change`` what was pinned or let go; ``posted`` and ``held`` are
-    the sums after it. ``subject_id`` is the hold, grant or debit; ``job_id`` or ``topup_id`` say what it was for.
+    ``amount`` is what the balance changed by, ``held_change`` what was pinned or let go, ``frozen_change`` what a
+    dispute took out of use or gave back, ``debt_change`` what is owed more or less; the sums after it follow, and
+    ``available`` = posted - held - frozen. ``subject_id`` is the hold, grant, debit, reversal, transfer, adjustment or
+    account; ``job_id`` or ``topup_id`` say what it was for, ``debit_id`` what was reversed, ``other_account_id`` where
+    a transfer went or came from. Lines stand in the order of recording; ``effective_at`` is earlier where one was
+    entered later.
     """
 
     position: int
     kind: str
     amount: Credits
     held_change: Credits
+    frozen_change: Credits
+    debt_change: Credits
     posted: Credits
     held: Credits
+    frozen: Credits
+    debt: Credits
     available: Credits
     subject_id: str
     job_id: str | None
     topup_id: str | None
+    debit_id: str | None
+    other_account_id: str | None
     detail: str
     recorded_at: datetime
     effective_at: datetime
-
-
-_SUBJECTS = {"grant": "grant", "expiry": "grant", "debit": "debit"}
 
 
 def balance_out(balance: Balance) -> BalanceOut:
@@ -138,19 +145,23 @@ def hold_out(hold: HoldView) -> HoldOut:
 
 def line_out(line: Line) -> LineOut:
     """A line of the statement."""
-    granted = line.kind == "grant"
-    reference = line.reference_id
     return LineOut(
         position=line.position,
         kind=line.kind,
         amount=format_credits(line.amount_ucr),
         held_change=format_credits(line.held_change_ucr),
+        frozen_change=format_credits(line.frozen_change_ucr),
+        debt_change=format_credits(line.debt_change_ucr),
         posted=format_credits(line.posted_ucr),
         held=format_credits(line.held_ucr),
+        frozen=format_credits(line.frozen_ucr),
+        debt=format_credits(line.debt_ucr),
         available=format_credits(line.available_ucr),
-        subject_id=render(_SUBJECTS.get(line.kind, "hold"), line.subject_id),
-        job_id=render("job", reference) if reference and not granted else None,
-        topup_id=render("top", reference) if reference and granted else None,
+        subject_id=line.subject,
+        job_id=line.reference_of("job"),
+        topup_id=line.reference_of("top"),
+        debit_id=line.reference_of("debit"),
+        other_account_id=line.reference_of("acc"),
         detail=line.detail,
         recorded_at=line.recorded_at,
         effective_at=line.effective_at,

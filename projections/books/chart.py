@@ -8,11 +8,18 @@ from projections.errors import Unbookable
 
 DEFERRED_PACKS = "Liabilities:Deferred:CreditPacks"
 DEFERRED_SUBSCRIPTIONS = "Liabilities:Deferred:Subscriptions"
+CUSTOMER_BALANCE = "Liabilities:CustomerBalance"
+ESCHEAT = "Liabilities:Escheat"
 UNAPPLIED = "Liabilities:Unapplied:Receipts"
 ACCRUED_GPU = "Liabilities:Accrued:GPU"
+RECEIVABLE_CUSTOMERS = "Assets:Receivable:Customers"
+RECEIVABLE_DISPUTES = "Assets:Receivable:Disputes"
+TRANSFERS = "Assets:InTransit:Transfers"
+"""Deferred between the two events of a transfer; empty after every append."""
 USAGE_GROSS = "Income:Usage:Gross"
 PROMO_CONTRA = "Income:Usage:PromoContra"
 BREAKAGE = "Income:Breakage"
+DISPUTES_RECOVERED = "Income:Disputes:Recovered"
 FX_REALIZED = "Income:FX:Realized"
 GOODWILL = "Expenses:Goodwill"
 RAIL_LOSSES = "Expenses:Rail:Losses"
@@ -20,8 +27,14 @@ GPU = "Expenses:GPU"
 
 AVAILABLE = "Equity:Credits:Customer:Available"
 HELD = "Equity:Credits:Customer:Held"
+FROZEN = "Equity:Credits:Customer:Frozen"
+DEBT = "Equity:Credits:Customer:Debt"
+MOVING = "Equity:Credits:InTransit"
+"""Units between the two events of a transfer; empty after every append."""
 CONSUMED = "Equity:Credits:Consumed"
 EXPIRED = "Equity:Credits:Expired"
+REVOKED = "Equity:Credits:Revoked"
+ESCHEATED = "Equity:Credits:Escheated"
 ISSUED = {
     "paid": "Equity:Credits:Issued:Paid",
     "subscription": "Equity:Credits:Issued:Subscription",
@@ -35,6 +48,10 @@ DEFERRED = {"paid": DEFERRED_PACKS, "subscription": DEFERRED_SUBSCRIPTIONS}
 
 AT_LIST = {"promo": PROMO_CONTRA, "referral": PROMO_CONTRA, "goodwill": GOODWILL}
 """What the use of a kind that nobody paid for is booked against, at list price."""
+
+
+RECOVERED = {"reorganisation": RAIL_LOSSES}
+"""What the repayment of a debt makes good, by its cause; for every other cause it is DISPUTES_RECOVERED."""
 
 
 class RailAccounts(NamedTuple):
@@ -80,6 +97,26 @@ def processing(rail: str) -> str:
 def tax_sales(currency: str) -> str:
     """Tax that is owed on sales, by the currency of the sale."""
     return f"Liabilities:Tax:Sales:{currency}"
+
+
+def refunds_payable(currency: str) -> str:
+    """What is to be paid back, by the currency of the sale."""
+    return f"Liabilities:Refunds:Payable:{currency}"
+
+
+def taken_for(cause: str, currency: str) -> str:
+    """Where the deferred rest of revoked credits goes, by cause: to whoever has the money, else breakage."""
+    match cause:
+        case "refund":
+            return refunds_payable(currency)
+        case "dispute":
+            return RECEIVABLE_DISPUTES
+        case "reorganisation":
+            return RAIL_LOSSES
+        case "downgrade":
+            return CUSTOMER_BALANCE
+        case _:
+            return BREAKAGE
 
 
 def _name(rail: str) -> str:

@@ -15,10 +15,11 @@ from projections.books.chart import DEFERRED
 
 
 class Grant(Struct, kw_only=True):
-    """What the books know of a grant. ``gone_ucr`` is all that left it: committed, debited or expired units.
+    """What the books know of a grant. ``gone_ucr`` is all that left it, whatever for, less what reversals brought back.
 
-    ``cost_micro`` and ``list_value_micro`` are 10⁻⁶ of the major unit of ``currency``; ``position`` is its entry,
-    ``money_position`` the receipt event that was booked in it (0: none).
+    ``cost_micro``, ``list_value_micro`` and ``tax_micro`` are 10⁻⁶ of the major unit of ``currency``; ``position`` is
+    its entry, ``money_position`` the receipt event that was booked in it (0: none). ``revoked_ucr`` are units for which
+    money went back, and with it their share of the tax.
     """
 
     grant_id: UUID
@@ -31,6 +32,10 @@ class Grant(Struct, kw_only=True):
     position: int
     money_position: int = 0
     gone_ucr: int = 0
+    receipt_id: UUID | None = None
+    generation: int = 1
+    tax_micro: int = 0
+    revoked_ucr: int = 0
 
     @property
     def total_micro(self) -> int:
@@ -50,7 +55,10 @@ def share(total: int, part_ucr: int, whole_ucr: int) -> int:
 
 
 def leave(grant: Grant, units_ucr: int) -> tuple[int, int]:
-    """Units leave a grant for good: the change of its formula, and of the same formula on its list value."""
+    """Units leave a grant: the change of its formula, and of the same formula on its list value.
+
+    A negative number comes back, and so do the changes.
+    """
     before_ucr = grant.gone_ucr
     grant.gone_ucr += units_ucr
     changes = [
@@ -58,3 +66,12 @@ def leave(grant: Grant, units_ucr: int) -> tuple[int, int]:
         for total in (grant.total_micro, grant.list_value_micro)
     ]
     return changes[0], changes[1]
+
+
+def tax_back(grant: Grant, units_ucr: int) -> int:
+    """Units are revoked and their money goes back: their share of the tax, the last unit taking the remainder."""
+    before_ucr = grant.revoked_ucr
+    grant.revoked_ucr += units_ucr
+    return share(grant.tax_micro, grant.revoked_ucr, grant.granted_ucr) - share(
+        grant.tax_micro, before_ucr, grant.granted_ucr
+    )

@@ -135,5 +135,5 @@ def _entries(connection: psycopg.Connection[Any], accounts: dict[int, Account]) 
 def _entry(row: dict[str, Any], accounts: dict[int, Account]) -> ExportedEntry:
     legs = tuple((accounts[number], amount) for number, amount in row.pop("legs"))
     gone = tuple((UUID(grant), units_ucr) for grant, units_ucr in row.pop("gone") or ())
-    issued = row.pop("issued")
-    return ExportedEntry(**row, legs=legs, gone=gone, issued=tuple(issued) if issued else None)
+    issued = tuple((UUID(grant), *terms) for grant, *terms in row.pop("issued") or ())
+    return ExportedEntry(**row, legs=legs, gone=gone, issued=issued)

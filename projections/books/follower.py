@@ -17,8 +17,8 @@ from projections.books import NAME
 from projections.books import statements as sql
 from projections.books.book import Book, Item, decoded, needs
 from projections.books.deferred import Grant
+from projections.books.known import Receipt, Tab
 from projections.books.model import Entry
-from projections.books.receipts import Receipt
 from projections.errors import Unbookable
 
 _encode = msgspec.json.Encoder().encode
@@ -71,7 +71,7 @@ class BooksFollower:
     """Writes the ``book_…`` tables. ``currency`` is the deployment's book currency, for our own costs."""
 
     name = NAME
-    tables = ("book_accounts", "book_entries", "book_legs", "book_changes", "book_grants", "book_receipts")
+    tables = ("book_accounts", "book_entries", "book_legs", "book_changes", "book_grants", "book_receipts", "book_tabs")
 
     def __init__(self, currency: str) -> None:
         self._currency = currency
@@ -106,13 +106,22 @@ def _item(recorded: RecordedEvent) -> Item | None:
 
 def _load(currency: str, items: Sequence[Item]) -> Generator[Run, list[Row], Book]:
     named = needs(items)
-    grants: list[Row] = []
-    receipts: list[Row] = []
-    if named.grants:
-        grants = yield Run(sql.READ_GRANTS, {"ids": list(named.grants)})
-    if named.receipts:
-        receipts = yield Run(sql.READ_RECEIPTS, {"ids": list(named.receipts)})
-    return Book(currency, (Grant(**row) for row in grants), (Receipt(**row) for row in receipts))
+    grants = yield from _rows(sql.READ_GRANTS, named.grants)
+    of_revoked = {row["receipt_id"] for row in grants if row["grant_id"] in named.revoked} - {None}
+    receipts = yield from _rows(sql.READ_RECEIPTS, named.receipts | of_revoked)
+    tabs = yield from _rows(sql.READ_TABS, named.accounts)
+    return Book(
+        currency,
+        (Grant(**row) for row in grants),
+        (Receipt(**row) for row in receipts),
+        (Tab(**row) for row in tabs),
+    )
+
+
+def _rows(statement: Statement, ids: set[UUID]) -> Generator[Run, list[Row], list[Row]]:
+    if not ids:
+        return []
+    return (yield Run(statement, {"ids": list(ids)}))
 
 
 def _write(booked: Sequence[tuple[RecordedEvent, Entry]], book: Book) -> Fold:
@@ -123,6 +132,7 @@ def _write(booked: Sequence[tuple[RecordedEvent, Entry]], book: Book) -> Fold:
         (sql.INSERT_CHANGES, [row for recorded, entry in booked for row in _change_rows(recorded, entry)]),
         (sql.UPSERT_GRANTS, [*book.grants.values()]),
         (sql.UPSERT_RECEIPTS, [*book.receipts.values()]),
+        (sql.UPSERT_TABS, [*book.tabs.values()]),
     ]
     for statement, rows in tables:
         if rows:

@@ -25,7 +25,10 @@ Balances = Mapping[Account, int]
 
 
 class ExportedEntry(Struct, frozen=True, kw_only=True):
-    """An entry with all that is written about it; ``legs`` and ``gone`` are signed."""
+    """An entry with all that is written about it; ``legs`` and ``gone`` are signed.
+
+    ``issued`` are grants that begin here: id, units, cost basis, kind, currency.
+    """
 
     position: int
     kind: str
@@ -34,7 +37,7 @@ class ExportedEntry(Struct, frozen=True, kw_only=True):
     recorded_at: datetime
     legs: tuple[tuple[Account, int], ...]
     gone: tuple[tuple[UUID, int], ...] = ()
-    issued: tuple[int, int, str, str] | None = None
+    issued: tuple[tuple[UUID, int, int, str, str], ...] = ()
     account_id: UUID | None = None
     hold_id: UUID | None = None
     grant_id: UUID | None = None
@@ -75,10 +78,14 @@ def facts(entry: ExportedEntry) -> Iterator[tuple[str, str]]:
         yield "effective", _instant(entry.effective_at)
     if entry.account_id is not None:
         yield "account", render_id("acc", entry.account_id)
-    if entry.issued is not None and entry.grant_id is not None:
-        units_ucr, cost_micro, kind, currency = entry.issued
-        cost = render(cost_micro, currency)
-        yield "issued", f"{render_id('grant', entry.grant_id)} {format_credits(units_ucr)} {cost} {kind}"
+    if entry.issued:
+        yield (
+            "issued",
+            " ".join(
+                f"{render_id('grant', grant)} {format_credits(units_ucr)} {render(cost_micro, currency)} {kind}"
+                for grant, units_ucr, cost_micro, kind, currency in entry.issued
+            ),
+        )
     if entry.gone:
         parts = (f"{render_id('grant', grant)} {format_credits(units_ucr)}" for grant, units_ucr in entry.gone)
         yield "gone", " ".join(parts)

@@ -35,7 +35,7 @@ class Leg(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """What an entry does to one grant: units that left it, and what that took out of Deferred."""
+    """What an entry does to one grant: units that left it, and what that took out of Deferred; negative: came back."""
 
     grant_id: UUID
     gone_ucr: int
@@ -86,6 +86,17 @@ class Legs:
         return tuple(
             Leg(account, commodity, debit=amount) if is_debit else Leg(account, commodity, credit=amount)
             for (account, commodity, is_debit), amount in self._sides.items()
+        )
+
+    def netted(self) -> tuple[Leg, ...]:
+        """The legs with both sides of an account taken against each other."""
+        net: dict[tuple[str, str], int] = {}
+        for (account, commodity, is_debit), amount in self._sides.items():
+            net[account, commodity] = net.get((account, commodity), 0) + (amount if is_debit else -amount)
+        return tuple(
+            Leg(account, commodity, debit=max(0, amount), credit=max(0, -amount))
+            for (account, commodity), amount in net.items()
+            if amount
         )
 
     def _add(self, account: str, commodity: str, amount: int, *, is_debit: bool) -> None:

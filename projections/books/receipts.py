@@ -10,32 +10,19 @@ from collections.abc import Mapping
 from typing import assert_never
 from uuid import UUID
 
-from msgspec import Struct
-
 from payments.domain import events
 from projections.appends import Funding, Money
 from projections.books import chart
 from projections.books.deferred import Grant, share
+from projections.books.known import Receipt
 from projections.books.model import Entry, Legs
 from projections.errors import Unbookable
 
 
-class Receipt(Struct, kw_only=True):
-    """What the books know of a receipt: what it brought and what of it still waits."""
-
-    receipt_id: UUID
-    generation: int
-    rail: str
-    asset: str
-    amount_minor: int
-    currency: str
-    value_micro: int
-    unapplied_micro: int
-    suspense_micro: int
-
-
-def fund(legs: Legs, grant: Grant, funding: Funding | None) -> None:
+def fund(legs: Legs, grant: Grant, funding: Funding | None, receipts: Mapping[UUID, Receipt]) -> None:
     """Money side of a grant. What no receipt explains is owed by Unapplied, where its debit shows.
+
+    ``receipts`` has the receipt as it was, where money that had gone comes back.
 
     :raises Unbookable: receipt and grant disagree.
     """
@@ -45,13 +32,15 @@ def fund(legs: Legs, grant: Grant, funding: Funding | None) -> None:
         legs.credit(deferred, grant.currency, grant.total_micro)
         return
     money = funding.money
-    grant.money_position = funding.position
+    grant.money_position, grant.tax_micro = funding.position, money.tax_micro
     if (money.net_micro, money.currency) != (grant.total_micro, grant.currency):
         raise Unbookable(
             f"receipt {money.receipt_id} pays {money.net_micro} {money.currency} for grant {grant.grant_id}, "
             f"whose cost basis is {grant.total_micro} {grant.currency}"
         )
     match money:
+        case events.ReceiptFinal(case="restored"):
+            _returned(legs, money, deferred, _known(receipts, money.receipt_id))
         case events.ReceiptFinal():
             _received(legs, money, deferred)
         case events.ReceiptApplied():
@@ -81,6 +70,8 @@ def receipt_entry(
 def _final(
     event: events.ReceiptFinal, position: int, receipts: dict[UUID, Receipt], grants: Mapping[UUID, Grant]
 ) -> Entry | None:
+    before = receipts.get(event.receipt_id)
+    credits_kept = event.case == "restored" and event.grant_id is None
     receipts[event.receipt_id] = Receipt(
         receipt_id=event.receipt_id,
         generation=event.generation,
@@ -91,6 +82,7 @@ def _final(
         value_micro=event.value_micro,
         unapplied_micro=event.unapplied_micro,
         suspense_micro=event.suspense_micro,
+        tax_micro=before.tax_micro if credits_kept and before is not None else event.tax_micro,
     )
     if _booked_with_grant(event, position, grants):
         return None
@@ -112,6 +104,7 @@ def _waited(
         receipt.suspense_micro -= used_micro
     if min(receipt.unapplied_micro, receipt.suspense_micro) < 0:
         raise Unbookable(f"more is applied of receipt {event.receipt_id} than waits in {event.source}")
+    receipt.tax_micro += event.tax_micro
     if _booked_with_grant(event, position, grants):
         return None
     legs = Legs()
@@ -120,7 +113,10 @@ def _waited(
 
 
 def _reversed(event: events.ReceiptReversed, receipt: Receipt) -> Entry | None:
-    """The money is gone: what still waited goes with it, and what customers keep is a loss of the rail."""
+    """The money is gone: what still waited goes with it, the rest is a loss of the rail.
+
+    What the same append revoked has been credited to that loss already: see ``moves.revoked``.
+    """
     waiting_micro = receipt.unapplied_micro + receipt.suspense_micro
     if event.value_micro != receipt.value_micro:
         raise Unbookable(f"receipt {event.receipt_id} brought {receipt.value_micro}, not {event.value_micro}")
@@ -137,6 +133,22 @@ def _reversed(event: events.ReceiptReversed, receipt: Receipt) -> Entry | None:
     return _entry("receipt-reversed", legs, event)
 
 
+def _returned(legs: Legs, event: events.ReceiptFinal, for_net: str, before: Receipt) -> None:
+    """Money that had gone is back, and so are its credits: tax is owed again as far as it was not, the rest is no loss.
+
+    What the customer had spent is debt, which the new grant repays: that makes good what is left of the loss.
+    """
+    _check_parts(event)
+    _cash(legs, event)
+    again_micro = event.tax_micro - before.tax_micro
+    back_micro = event.net_micro + again_micro + event.unapplied_micro + event.suspense_micro
+    legs.credit(for_net, event.currency, event.net_micro)
+    legs.credit(chart.tax_sales(event.currency), event.currency, again_micro)
+    legs.credit(chart.UNAPPLIED, event.currency, event.unapplied_micro)
+    legs.credit(chart.suspense(event.rail), event.currency, event.suspense_micro)
+    legs.difference(chart.RAIL_LOSSES, event.currency, event.value_micro - back_micro)
+
+
 def _restored(legs: Legs, event: events.ReceiptFinal) -> None:
     """A reversed receipt is back, its credits were never taken: what does not wait again undoes the rail's loss."""
     _cash(legs, event)
@@ -147,9 +159,7 @@ def _restored(legs: Legs, event: events.ReceiptFinal) -> None:
 
 
 def _received(legs: Legs, event: events.ReceiptFinal, for_net: str) -> None:
-    parts_micro = event.net_micro + event.tax_micro + event.unapplied_micro + event.suspense_micro + event.fx_micro
-    if parts_micro != event.value_micro:
-        raise Unbookable(f"receipt {event.receipt_id} is {event.value_micro}, its parts are {parts_micro}")
+    _check_parts(event)
     _cash(legs, event)
     legs.difference(chart.FX_REALIZED, event.currency, event.fx_micro)
     legs.credit(for_net, event.currency, event.net_micro)
@@ -157,6 +167,12 @@ def _received(legs: Legs, event: events.ReceiptFinal, for_net: str) -> None:
     legs.credit(chart.UNAPPLIED, event.currency, event.unapplied_micro)
     legs.credit(chart.suspense(event.rail), event.currency, event.suspense_micro)
     _fee(legs, event)
+
+
+def _check_parts(event: events.ReceiptFinal) -> None:
+    parts_micro = event.net_micro + event.tax_micro + event.unapplied_micro + event.suspense_micro + event.fx_micro
+    if parts_micro != event.value_micro:
+        raise Unbookable(f"receipt {event.receipt_id} is {event.value_micro}, its parts are {parts_micro}")
 
 
 def _cash(legs: Legs, event: events.ReceiptFinal) -> None:

@@ -1,4 +1,4 @@
-"""The rules: one account event becomes one entry. Pure; what they change are the grants they were given.
+"""The rules: one account event becomes one entry. Pure; what they change is what they were given to know.
 
 Units move as the event says. Money moves at use and at expiry: the change of the deferred formula for grants that
 were paid for, list price against a contra account for those that were not. A hold moves units only.
@@ -6,49 +6,39 @@ were paid for, list price against a contra account for those that were not. A ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 from uuid import UUID
 
 from ledger.domain import events
 from projections.appends import Funding
-from projections.books import chart
-from projections.books.deferred import Grant, leave
-from projections.books.model import CREDIT, Change, Entry, Legs
+from projections.books import chart, moves
+from projections.books.deferred import Grant
+from projections.books.known import Known, Receipt
+from projections.books.model import CREDIT, Entry, Legs
 from projections.books.receipts import fund
-from projections.errors import Unbookable
-
-Grants = Mapping[UUID, Grant]
+from projections.books.use import covered, total, use
 
 
-def account_entry(event: events.AccountEvent, account_id: UUID, grants: Grants) -> Entry | None:
-    """Entry of an account's event other than a grant; None where nothing moves. Units that leave are taken from grants.
+def account_entry(event: events.AccountEvent, account_id: UUID, position: int, known: Known) -> Entry | None:
+    """Entry of an account's event other than a bought or given grant; None where nothing moves.
 
     :raises Unbookable: the event names a grant that the books do not know.
     """
-    match event:
-        case events.AccountOpened() | events.HoldRenewed():
-            return None
-        case events.CreditsHeld():
-            return _moved("hold", event, account_id, event.amount_ucr, chart.AVAILABLE, chart.HELD)
-        case events.HoldReleased():
-            return _moved("release", event, account_id, event.amount_ucr, chart.HELD, chart.AVAILABLE)
-        case events.HoldExpired():
-            return _moved("hold-expired", event, account_id, event.amount_ucr, chart.HELD, chart.AVAILABLE)
-        case events.HoldCommitted():
-            return committed(event, account_id, grants)
-        case events.CreditsDebited():
-            return debited(event, account_id, grants)
-        case events.CreditsExpired():
-            return expired(event, account_id, grants)
-        case events.CreditsGranted():
-            raise AssertionError("a grant is booked with its money: see granted")
-        case _:
-            assert_never(event)
+    if isinstance(event, events.CreditsTransferredIn):
+        return moves.transferred_in(event, account_id, known, position)
+    if isinstance(event, events.BalanceAdjusted):
+        return moves.adjusted(event, account_id, known, position)
+    rule = _RULES[type(event)]
+    return rule(event, account_id, known) if rule is not None else None
 
 
 def granted(
-    event: events.CreditsGranted, account_id: UUID, position: int, funding: Funding | None
+    event: events.CreditsGranted,
+    account_id: UUID,
+    position: int,
+    funding: Funding | None,
+    receipts: Mapping[UUID, Receipt] | None = None,
 ) -> tuple[Entry, Grant]:
     """Entry of a grant, together with the receipt of the same append that paid for it, if one did.
 
@@ -63,9 +53,11 @@ def granted(
         list_value_micro=event.list_value_micro,
         currency=event.book_currency,
         position=position,
+        receipt_id=event.receipt_id,
+        generation=event.generation,
     )
     legs = Legs()
-    fund(legs, grant, funding)
+    fund(legs, grant, funding, receipts or {})
     legs.credit(chart.AVAILABLE, CREDIT, event.amount_ucr)
     legs.debit(chart.ISSUED[event.kind], CREDIT, event.amount_ucr)
     entry = Entry(
@@ -78,76 +70,96 @@ def granted(
     return entry, grant
 
 
-def committed(event: events.HoldCommitted, account_id: UUID, grants: Grants) -> Entry:
-    """A hold is spent in part or whole; the last part gives the rest back."""
+def _held(event: events.CreditsHeld, account_id: UUID, _known: Known) -> Entry:
     legs = Legs()
-    changes = use(legs, event.slices, grants)
-    returned_ucr = sum(part.amount_ucr for part in event.returned)
-    legs.debit(chart.HELD, CREDIT, event.amount_ucr + returned_ucr)
-    legs.credit(chart.CONSUMED, CREDIT, event.amount_ucr)
-    legs.credit(chart.AVAILABLE, CREDIT, returned_ucr)
+    legs.debit(chart.AVAILABLE, CREDIT, event.amount_ucr)
+    legs.credit(chart.HELD, CREDIT, event.amount_ucr)
+    return _of_hold("hold", legs, event.hold_id, account_id, event.reference)
+
+
+def _raised(event: events.HoldRaised, account_id: UUID, _known: Known) -> Entry:
+    legs = Legs()
+    legs.debit(chart.AVAILABLE, CREDIT, event.amount_ucr)
+    legs.credit(chart.HELD, CREDIT, event.amount_ucr)
+    return _of_hold("raise", legs, event.hold_id, account_id, None)
+
+
+def _let_go(event: events.HoldReleased | events.HoldExpired, account_id: UUID, _known: Known) -> Entry:
+    """What a hold pinned goes back; the part of disputed grants is frozen."""
+    legs, frozen_ucr = Legs(), total(event.frozen)
+    legs.debit(chart.HELD, CREDIT, event.amount_ucr)
+    legs.credit(chart.AVAILABLE, CREDIT, event.amount_ucr - frozen_ucr)
+    legs.credit(chart.FROZEN, CREDIT, frozen_ucr)
+    kind = "release" if isinstance(event, events.HoldReleased) else "hold-expired"
+    return _of_hold(kind, legs, event.hold_id, account_id, event.reference)
+
+
+def _committed(event: events.HoldCommitted, account_id: UUID, known: Known) -> Entry | None:
+    """A hold is spent in part or whole; the last part gives the rest back.
+
+    Overdraft that was spent goes back to Available, and from there into Debt by the event behind it. A late commit
+    takes what is free now: nothing was held any more.
+    """
+    legs = Legs()
+    changes = use(legs, event.slices, known)
+    spent_ucr, frozen_ucr = covered(event.slices), total(event.frozen)
+    legs.debit(chart.AVAILABLE, CREDIT, spent_ucr if event.late else 0)
+    freed_ucr = 0 if event.late else event.amount_ucr + total(event.returned)
+    legs.debit(chart.HELD, CREDIT, freed_ucr)
+    legs.credit(chart.CONSUMED, CREDIT, spent_ucr)
+    legs.credit(chart.FROZEN, CREDIT, frozen_ucr)
+    legs.credit(chart.AVAILABLE, CREDIT, 0 if event.late else freed_ucr - spent_ucr - frozen_ucr)
+    if not (found := legs.done()):
+        return None
     return Entry(
         kind="commit",
-        legs=legs.done(),
-        changes=changes,
+        legs=found,
+        changes=changes.done(),
         account_id=account_id,
         hold_id=event.hold_id,
         reference=event.reference,
     )
 
 
-def debited(event: events.CreditsDebited, account_id: UUID, grants: Grants) -> Entry:
-    """Credits are spent without a hold."""
+def _debited(event: events.CreditsDebited, account_id: UUID, known: Known) -> Entry | None:
+    """Credits are spent without a hold; what is overdraft is booked by the debt behind it."""
     legs = Legs()
-    changes = use(legs, event.slices, grants)
-    legs.debit(chart.AVAILABLE, CREDIT, event.amount_ucr)
-    legs.credit(chart.CONSUMED, CREDIT, event.amount_ucr)
-    return Entry(kind="debit", legs=legs.done(), changes=changes, account_id=account_id, reference=event.reference)
+    changes = use(legs, event.slices, known)
+    legs.debit(chart.AVAILABLE, CREDIT, covered(event.slices))
+    legs.credit(chart.CONSUMED, CREDIT, covered(event.slices))
+    if not (found := legs.done()):
+        return None
+    return Entry(kind="debit", legs=found, changes=changes.done(), account_id=account_id, reference=event.reference)
 
 
-def expired(event: events.CreditsExpired, account_id: UUID, grants: Grants) -> Entry:
-    """What was free of a grant at its end: its deferred rest is breakage."""
-    grant = _known(grants, event.grant_id)
-    legs = Legs()
-    deferred_micro, _ = leave(grant, event.amount_ucr)
-    if deferred_micro:
-        legs.debit(chart.DEFERRED[grant.kind], grant.currency, deferred_micro)
-        legs.credit(chart.BREAKAGE, grant.currency, deferred_micro)
-    legs.debit(chart.AVAILABLE, CREDIT, event.amount_ucr)
-    legs.credit(chart.EXPIRED, CREDIT, event.amount_ucr)
-    change = Change(grant.grant_id, event.amount_ucr, deferred_micro)
-    return Entry(kind="expiry", legs=legs.done(), changes=(change,), account_id=account_id)
+def _of_hold(kind: str, legs: Legs, hold_id: UUID, account_id: UUID, reference: UUID | None) -> Entry:
+    return Entry(kind=kind, legs=legs.done(), account_id=account_id, hold_id=hold_id, reference=reference)
 
 
-def use(legs: Legs, slices: Iterable[events.Slice], grants: Grants) -> tuple[Change, ...]:
-    """Revenue of slices that were used: cost basis where paid, else list price against its contra account."""
-    changes: list[Change] = []
-    for part in slices:
-        grant = _known(grants, part.grant_id)
-        deferred_micro, list_micro = leave(grant, part.amount_ucr)
-        deferred = chart.DEFERRED.get(grant.kind)
-        revenue_micro = deferred_micro if deferred else list_micro
-        legs.debit(deferred or chart.AT_LIST[grant.kind], grant.currency, revenue_micro)
-        legs.credit(chart.USAGE_GROSS, grant.currency, revenue_micro)
-        changes.append(Change(grant.grant_id, part.amount_ucr, deferred_micro))
-    return tuple(changes)
+_ELSEWHERE = {events.CreditsGranted, events.CreditsTransferredIn, events.BalanceAdjusted}
+"""Grants that begin: booked with their money or at their place, see ``granted`` and ``account_entry``."""
 
-
-def _moved(
-    kind: str,
-    event: events.CreditsHeld | events.HoldReleased | events.HoldExpired,
-    account_id: UUID,
-    amount_ucr: int,
-    debit: str,
-    credit: str,
-) -> Entry:
-    legs = Legs()
-    legs.debit(debit, CREDIT, amount_ucr)
-    legs.credit(credit, CREDIT, amount_ucr)
-    return Entry(kind=kind, legs=legs.done(), account_id=account_id, hold_id=event.hold_id, reference=event.reference)
-
-
-def _known(grants: Grants, grant_id: UUID) -> Grant:
-    if (grant := grants.get(grant_id)) is None:
-        raise Unbookable(f"grant {grant_id} was never booked")
-    return grant
+_RULES: dict[type, Callable[[Any, UUID, Known], Entry | None] | None] = {
+    events.AccountOpened: None,
+    events.AccountPolicySet: None,
+    events.AccountFrozen: None,
+    events.AccountUnfrozen: None,
+    events.AccountClosed: None,
+    events.HoldRenewed: None,
+    events.CreditsHeld: _held,
+    events.HoldRaised: _raised,
+    events.HoldReleased: _let_go,
+    events.HoldExpired: _let_go,
+    events.HoldCommitted: _committed,
+    events.CreditsDebited: _debited,
+    events.CreditsExpired: moves.expired,
+    events.GrantExtended: moves.extended,
+    events.GrantFrozen: moves.frozen,
+    events.GrantUnfrozen: moves.unfrozen,
+    events.CreditsRevoked: moves.revoked,
+    events.DebtIncurred: moves.indebted,
+    events.DebtRepaid: moves.repaid,
+    events.CreditsReversed: moves.reversed_,
+    events.CreditsTransferredOut: moves.transferred_out,
+}
+assert {*_RULES, *_ELSEWHERE} == set(get_args(events.AccountEvent)), "every event of the catalogue is booked, or not"

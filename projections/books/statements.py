@@ -9,14 +9,22 @@ READ_GRANTS = Statement(
     "books-read-grants",
     """
     SELECT grant_id, account_id, kind, granted_ucr, cost_micro, list_value_micro, currency, position, money_position,
-           gone_ucr
+           gone_ucr, receipt_id, generation, tax_micro, revoked_ucr
     FROM book_grants WHERE grant_id = ANY(%(ids)s)
+    """,
+)
+READ_TABS = Statement(
+    "books-read-tabs",
+    """
+    SELECT account_id, currency, list_micro, list_ucr, owed_ucr, owed_micro
+    FROM book_tabs WHERE account_id = ANY(%(ids)s)
     """,
 )
 READ_RECEIPTS = Statement(
     "books-read-receipts",
     """
-    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro
+    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro,
+           tax_micro
     FROM book_receipts WHERE receipt_id = ANY(%(ids)s)
     """,
 )
@@ -57,24 +65,37 @@ UPSERT_GRANTS = Statement(
     "books-upsert-grants",
     """
     INSERT INTO book_grants (grant_id, account_id, kind, granted_ucr, cost_micro, list_value_micro, currency, position,
-                             money_position, gone_ucr)
+                             money_position, gone_ucr, receipt_id, generation, tax_micro, revoked_ucr)
     SELECT grant_id, account_id, kind, granted_ucr, cost_micro, list_value_micro, currency, position, money_position,
-           gone_ucr
+           gone_ucr, receipt_id, generation, tax_micro, revoked_ucr
     FROM json_populate_recordset(CAST(NULL AS book_grants), CAST(%(rows)s AS json))
-    ON CONFLICT (grant_id) DO UPDATE SET gone_ucr = EXCLUDED.gone_ucr
+    ON CONFLICT (grant_id) DO UPDATE SET gone_ucr = EXCLUDED.gone_ucr, revoked_ucr = EXCLUDED.revoked_ucr
+    """,
+)
+UPSERT_TABS = Statement(
+    "books-upsert-tabs",
+    """
+    INSERT INTO book_tabs (account_id, currency, list_micro, list_ucr, owed_ucr, owed_micro)
+    SELECT account_id, currency, list_micro, list_ucr, owed_ucr, owed_micro
+    FROM json_populate_recordset(CAST(NULL AS book_tabs), CAST(%(rows)s AS json))
+    ON CONFLICT (account_id) DO UPDATE
+    SET currency = EXCLUDED.currency, list_micro = EXCLUDED.list_micro, list_ucr = EXCLUDED.list_ucr,
+        owed_ucr = EXCLUDED.owed_ucr, owed_micro = EXCLUDED.owed_micro
     """,
 )
 UPSERT_RECEIPTS = Statement(
     "books-upsert-receipts",
     """
     INSERT INTO book_receipts (receipt_id, generation, rail, asset, amount_minor, currency, value_micro,
-                               unapplied_micro, suspense_micro)
-    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro
+                               unapplied_micro, suspense_micro, tax_micro)
+    SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro,
+           tax_micro
     FROM json_populate_recordset(CAST(NULL AS book_receipts), CAST(%(rows)s AS json))
     ON CONFLICT (receipt_id) DO UPDATE
     SET generation = EXCLUDED.generation, rail = EXCLUDED.rail, asset = EXCLUDED.asset,
         amount_minor = EXCLUDED.amount_minor, currency = EXCLUDED.currency, value_micro = EXCLUDED.value_micro,
-        unapplied_micro = EXCLUDED.unapplied_micro, suspense_micro = EXCLUDED.suspense_micro
+        unapplied_micro = EXCLUDED.unapplied_micro, suspense_micro = EXCLUDED.suspense_micro,
+        tax_micro = EXCLUDED.tax_micro
     """,
 )
 EXTENT = Statement("books-extent", "SELECT count(*), coalesce(max(position), 0) FROM book_entries")
@@ -92,10 +113,10 @@ EXPORT = Statement(
         SELECT json_agg(json_build_array(grant_id, gone_ucr) ORDER BY grant_id) AS gone
         FROM book_changes WHERE position = e.position
     ) AS c
-    LEFT JOIN LATERAL (
-        SELECT json_build_array(granted_ucr, cost_micro, kind, currency) AS issued
-        FROM book_grants WHERE grant_id = e.grant_id AND position = e.position
-    ) AS g ON true
+    CROSS JOIN LATERAL (
+        SELECT json_agg(json_build_array(grant_id, granted_ucr, cost_micro, kind, currency) ORDER BY grant_id) AS issued
+        FROM book_grants WHERE position = e.position
+    ) AS g
     ORDER BY e.booked_on, e.position
     """,
 )

@@ -1,8 +1,10 @@
-"""Random valid histories: accounts, money on the sandbox rail, grants of every kind, holds, use, time."""
+"""Random valid histories in which every command occurs: money on the sandbox rail, grants of every kind, use, time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -10,6 +12,8 @@ from uuid import UUID, uuid4
 import psycopg
 
 from ledger.domain import commands
+from ledger.domain.codec import tag_of
+from ledger.domain.events import AccountClosed
 from ledger.domain.verdicts import Answer, Refused
 from ledger.ports import Ledger
 from ledger.store.connection import append as append_to_postgres
@@ -19,10 +23,12 @@ from ledger.writer.requests import Append, WriterRequest
 from payments.domain import events as payments
 from tests.support.books import append, buy, receipt_applied, receipt_final
 from tests.support.ledger import ManualClock, request
+from tests.support.troubles import TROUBLES, Bought
 from workers.generation.events import JobCostRecorded
 
 AMOUNT_MAX_UCR = 50_000_000
 COST_MAX_MICRO = 30_000_000
+_CLOSED = tag_of(AccountClosed)
 
 
 class Waiting(NamedTuple):
@@ -46,6 +52,11 @@ class History:
         self.organisations: dict[UUID, UUID] = {}
         self.holds: list[tuple[UUID, UUID, int]] = []
         self.waiting: list[Waiting] = []
+        self.grants: list[tuple[UUID, UUID]] = []
+        self.debits: list[tuple[UUID, UUID]] = []
+        self.lapsed: list[tuple[UUID, UUID, int]] = []
+        self.budgets: list[tuple[UUID, UUID]] = []
+        self.bought: list[Bought] = []
         self._steps: list[Callable[[], None]] = [
             self._open,
             self._buy,
@@ -66,6 +77,7 @@ class History:
             self._apply,
             self._reverse,
             self._gpu,
+            *(partial(trouble, self) for trouble in TROUBLES),
         ]
 
     def play(self, steps: int) -> None:
@@ -78,8 +90,15 @@ class History:
     def _open(self) -> None:
         if len(self.accounts) > 3:
             return
-        account_id, organisation_id = uuid4(), uuid4()
-        self._submit(commands.OpenAccount(account_id=account_id, organisation_id=organisation_id))
+        account_id = uuid4()
+        organisation_id = self.dice.choice([uuid4(), *self.organisations.values()])
+        self.submit(
+            commands.OpenAccount(
+                account_id=account_id,
+                organisation_id=organisation_id,
+                overdraft_limit_ucr=self.dice.choice([0, 0, 20_000_000]),
+            )
+        )
         self.accounts.append(account_id)
         self.organisations[account_id] = organisation_id
 
@@ -92,31 +111,42 @@ class History:
             "fx_micro": self.dice.choice([0, 0, -min(7, cost), 13]),
         }
         facts |= {"fee_minor": self.dice.choice([None, 0, 1]), "amount_minor": 10}
-        _, receipt_id = buy(
+        account_id = self.dice.choice(self.accounts)
+        if self.closed(account_id):
+            return
+        amount = self.dice.randint(1, AMOUNT_MAX_UCR)
+        grant_id, receipt_id = buy(
             self.ledger,
-            self.dice.choice(self.accounts),
-            amount_ucr=self.dice.randint(1, AMOUNT_MAX_UCR),
+            account_id,
+            amount_ucr=amount,
             cost_micro=cost,
             kind=self.dice.choice(["paid", "paid", "subscription"]),
             lifetime_s=self.dice.choice([None, 30, 3_000]),
             receipt=facts,
         )
+        self.grants.append((account_id, grant_id))
+        value = cost + sum(facts[name] or 0 for name in ("tax_micro", "unapplied_micro", "fx_micro"))
         if unapplied:
-            value = cost + sum(facts[name] or 0 for name in ("tax_micro", "unapplied_micro", "fx_micro"))
             self.waiting.append(Waiting(receipt_id, 1, "unapplied", unapplied, value))
+        else:
+            self.bought.append(Bought(account_id, grant_id, receipt_id, amount, cost, tax, value))
 
     def _give(self) -> None:
         amount = self.dice.randint(1, AMOUNT_MAX_UCR)
-        self._submit(
+        account_id, grant_id = self.dice.choice(self.accounts), uuid4()
+        self.grants.append((account_id, grant_id))
+        self.submit(
             commands.GrantCredits(
-                account_id=self.dice.choice(self.accounts),
-                grant_id=uuid4(),
+                account_id=account_id,
+                grant_id=grant_id,
                 amount_ucr=amount,
                 kind=self.dice.choice(["promo", "goodwill", "referral", "paid"]),
                 priority=self.dice.randint(0, 200),
                 cost_micro=self.dice.choice([0, 0, amount // 100]),
                 list_value_micro=amount // 100,
                 lifetime_s=self.dice.choice([None, 20, 2_000]),
+                effective_at=self.dice.choice([None, None, self.clock.now() - timedelta(days=40)]),
+                receipt_id=self.dice.choice([None, *(one.receipt_id for one in self.bought[-1:])]),
             )
         )
 
@@ -124,9 +154,15 @@ class History:
         account_id, hold_id = self.dice.choice(self.accounts), uuid4()
         amount = self._affordable(account_id)
         command = commands.HoldCredits(
-            account_id=account_id, hold_id=hold_id, amount_ucr=amount, lease_s=50, reference=uuid4()
+            account_id=account_id,
+            hold_id=hold_id,
+            amount_ucr=amount,
+            lease_s=50,
+            reference=self.dice.choice([uuid4(), uuid4(), None]),
+            cap_ucr=self.dice.choice([None, 3 * amount]),
+            budgets=self.budgets_of(account_id),
         )
-        if not isinstance(self._submit(command).verdict, Refused):
+        if self.done(command):
             self.holds.append((account_id, hold_id, amount))
 
     def _commit(self) -> None:
@@ -134,33 +170,43 @@ class History:
             account_id, hold_id, amount = found
             part, final = self.dice.randint(1, amount), self.dice.choice([True, False])
             command = commands.CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=part, final=final)
-            self._submit(command)
+            self.submit(command)
+            self.debits.append((account_id, hold_id))
             if not final and part < amount:
                 self.holds.append((account_id, hold_id, amount - part))
 
     def _release(self) -> None:
         if found := self._take_hold():
-            self._submit(commands.ReleaseHold(account_id=found[0], hold_id=found[1], reason="job-failed"))
+            self.submit(commands.ReleaseHold(account_id=found[0], hold_id=found[1], reason="job-failed"))
 
     def _renew(self) -> None:
         if self.holds:
             account_id, hold_id, _ = self.dice.choice(self.holds)
-            self._submit(commands.RenewHold(account_id=account_id, hold_id=hold_id, lease_s=90))
+            self.submit(commands.RenewHold(account_id=account_id, hold_id=hold_id, lease_s=90))
 
     def _debit(self) -> None:
         account_id = self.dice.choice(self.accounts)
         amount = self._affordable(account_id)
-        self._submit(commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=amount, reason="fee"))
+        debit_id = uuid4()
+        self.debits.append((account_id, debit_id))
+        self.submit(
+            commands.DebitCredits(
+                account_id=account_id,
+                debit_id=debit_id,
+                amount_ucr=amount,
+                reason="fee",
+                budgets=self.budgets_of(account_id),
+            )
+        )
 
     def _wait(self) -> None:
         self.clock.pass_s(self.dice.choice([1, 15, 60, 86_400]))
 
     def _expire(self) -> None:
         if found := self._take_hold():
-            answer = self._submit(commands.ExpireHold(account_id=found[0], hold_id=found[1]))
-            if isinstance(answer.verdict, Refused) and answer.verdict.code == "hold-not-due":
-                self.holds.append(found)
-        self._submit(commands.ExpireGrants(account_id=self.dice.choice(self.accounts)))
+            expired = self.done(commands.ExpireHold(account_id=found[0], hold_id=found[1]))
+            (self.lapsed if expired else self.holds).append(found)
+        self.submit(commands.ExpireGrants(account_id=self.dice.choice(self.accounts)))
 
     def _strange_money(self) -> None:
         value = self.dice.randint(1, COST_MAX_MICRO)
@@ -169,12 +215,12 @@ class History:
         self.waiting.append(Waiting(receipt.receipt_id, 1, "suspense", value, value))
 
     def _apply(self) -> None:
-        if not self.waiting:
+        account_id, grant_id = self.dice.choice(self.accounts), uuid4()
+        if not self.waiting or self.closed(account_id):
             return
         found = self.waiting.pop(self.dice.randrange(len(self.waiting)))
         part = self.dice.randint(1, found.micro)
         tax = self.dice.randint(0, part - 1)
-        account_id, grant_id = self.dice.choice(self.accounts), uuid4()
         applied = receipt_applied(
             receipt_id=found.receipt_id,
             source=found.source,
@@ -225,15 +271,31 @@ class History:
         append(self.ledger, [(uuid4(), 0, cost)])
 
     def _affordable(self, account_id: UUID) -> int:
+        """An amount that is there, and now and then more: an overdraft where the policy has one, else refused."""
         balance = self.ledger.balance(account_id)
         assert balance is not None
-        return self.dice.randint(1, max(1, min(balance.available_ucr, AMOUNT_MAX_UCR)))
+        beyond = self.dice.choice([0, 0, 0, 15_000_000])
+        return self.dice.randint(1, max(1, min(balance.available_ucr + beyond, AMOUNT_MAX_UCR)))
 
     def _take_hold(self) -> tuple[UUID, UUID, int] | None:
         return self.holds.pop(self.dice.randrange(len(self.holds))) if self.holds else None
 
-    def _submit(self, command: commands.Command) -> Answer:
-        return self.ledger.submit(request(command))
+    def submit(self, command: commands.Command, **more: Any) -> Answer:
+        """Ask for one command, and those linked to it."""
+        return self.ledger.submit(request(command, **more))
+
+    def done(self, command: commands.Command, **more: Any) -> bool:
+        """Whether it was accepted."""
+        return not isinstance(self.submit(command, **more).verdict, Refused)
+
+    def closed(self, account_id: UUID) -> bool:
+        """Whether an account has ended: it takes no money any more."""
+        return any(event.tag == _CLOSED for event in self.ledger.stream(account_id, limit=100_000))
+
+    def budgets_of(self, account_id: UUID) -> tuple[UUID, ...]:
+        """Budgets of the account's organisation, as often as not none."""
+        own = [budget for organisation, budget in self.budgets if organisation == self.organisations[account_id]]
+        return tuple(own[: self.dice.choice([0, 0, 2])])
 
 
 def mirrored(url: str, clock: ManualClock) -> tuple[MemoryLedger, psycopg.Connection[Any]]:

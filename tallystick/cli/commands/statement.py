@@ -16,8 +16,6 @@ from tallystick.cli.common import json_option, print_json, running
 from tallystick.read_models import current, own_pool
 from tallystick.schema import require_migrated
 
-_SUBJECTS = {"grant": "grant", "expiry": "grant", "debit": "debit"}
-
 
 @click.command("statement")
 @click.option("--organisation", required=True, help="Its id, org_….")
@@ -51,28 +49,20 @@ def _first_account(reader: StatementReader, organisation_id: UUID) -> UUID:
 
 
 def _show(lines: list[Line]) -> None:
-    click.echo(f"{'when (UTC)':20}{'what':14}{'posted by':>16}{'held by':>16}{'available':>16}  about")
+    click.echo(f"{'when (UTC)':20}{'what':14}{'posted by':>16}{'held by':>16}{'frozen by':>16}{'available':>16}  about")
     for line in lines:
         click.echo(
             f"{line.recorded_at:%Y-%m-%d %H:%M:%S} {line.kind:14}{format_credits(line.amount_ucr):>16}"
-            f"{format_credits(line.held_change_ucr):>16}{format_credits(line.available_ucr):>16}  {_about(line)}"
+            f"{format_credits(line.held_change_ucr):>16}{format_credits(line.frozen_change_ucr):>16}"
+            f"{format_credits(line.available_ucr):>16}  {_about(line)}"
         )
 
 
 def _about(line: Line) -> str:
-    subject = _subject(line)
-    reference = _reference(line)
-    return " ".join(part for part in (line.detail, reference or subject) if part)
-
-
-def _subject(line: Line) -> str:
-    return render(_SUBJECTS.get(line.kind, "hold"), line.subject_id)
-
-
-def _reference(line: Line) -> str | None:
-    if line.reference_id is None:
-        return None
-    return render("top" if line.kind == "grant" else "job", line.reference_id)
+    """Its cause or reason, and what it belongs to; the day it was meant for, where that is another."""
+    effective = f"as of {line.effective_at:%Y-%m-%d}" if line.effective_at.date() != line.recorded_at.date() else ""
+    owed = f"owed {format_credits(line.debt_ucr)}" if line.debt_change_ucr else ""
+    return " ".join(part for part in (line.detail, line.reference or line.subject, owed, effective) if part)
 
 
 def _as_dict(line: Line) -> dict[str, Any]:
@@ -81,11 +71,15 @@ def _as_dict(line: Line) -> dict[str, Any]:
         "kind": line.kind,
         "amount": format_credits(line.amount_ucr),
         "held_change": format_credits(line.held_change_ucr),
+        "frozen_change": format_credits(line.frozen_change_ucr),
+        "debt_change": format_credits(line.debt_change_ucr),
         "posted": format_credits(line.posted_ucr),
         "held": format_credits(line.held_ucr),
+        "frozen": format_credits(line.frozen_ucr),
+        "debt": format_credits(line.debt_ucr),
         "available": format_credits(line.available_ucr),
-        "subject": _subject(line),
-        "reference": _reference(line),
+        "subject": line.subject,
+        "reference": line.reference,
         "detail": line.detail,
         "recorded_at": line.recorded_at,
         "effective_at": line.effective_at,

@@ -97,7 +97,8 @@ def six(amount: str) -> str:
 
 
 def test_a_statement_shows_the_newest_lines_in_order(history: History, run: Callable[..., Result]) -> None:
-    account_id, organisation_id = next(iter(history.organisations.items()))
+    organisation_id = next(iter(history.organisations.values()))
+    account_id = min(account for account, owner in history.organisations.items() if owner == organisation_id)
     found = answer(run("statement", "--organisation", render("org", organisation_id), "--limit", 5, "--json"))
     assert found["account"] == render("acc", account_id)
     positions = [line["position"] for line in found["lines"]]

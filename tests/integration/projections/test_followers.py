@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Generator
 from datetime import UTC, date
 from random import Random
@@ -255,18 +256,21 @@ def test_statement_lines_run_and_no_other_organisation_sees_them(
     reader = StatementReader(pool)
     for account_id, organisation_id in history.organisations.items():
         lines = [line for page in pages(reader, organisation_id, account_id) for line in page]
-        posted = held = 0
+        posted = held = frozen = debt = 0
         for line in lines:
             posted, held = posted + line.amount_ucr, held + line.held_change_ucr
-            assert (line.posted_ucr, line.held_ucr) == (posted, held)
+            frozen, debt = frozen + line.frozen_change_ucr, debt + line.debt_change_ucr
+            assert (line.posted_ucr, line.held_ucr, line.frozen_ucr, line.debt_ucr) == (posted, held, frozen, debt)
+            assert line.available_ucr == posted - held - frozen
         balance = history.ledger.balance(account_id)
         assert balance is not None
-        assert held == balance.held_ucr
+        assert (held, frozen) == (balance.held_ucr, balance.frozen_ucr)
         assert [line.account_version for line in lines] == sorted({line.account_version for line in lines})
         newest = reader.latest(organisation_id, account_id, None, 500).lines
         assert newest == lines[::-1]
         assert reader.page(uuid4(), account_id, 0, 500).lines == []
-        assert [one.account_id for one in reader.accounts(organisation_id, UUID(int=0), 10)] == [account_id]
+        own = [account for account, owner in history.organisations.items() if owner == organisation_id]
+        assert [one.account_id for one in reader.accounts(organisation_id, UUID(int=0), 10)] == sorted(own)
 
 
 def pages(reader: StatementReader, organisation_id: UUID, account_id: UUID) -> Generator[list[Line]]:
@@ -283,13 +287,24 @@ def test_usage_by_day_adds_up_to_what_the_statement_spent_and_is_the_organisatio
     history.play(200)
     catch_up(driver, MODELS)
     first, last = date(2026, 1, 1), date(2026, 12, 31)
+    spent_ucr, back_ucr, count = Counter[UUID](), Counter[UUID](), Counter[UUID]()
+    on: defaultdict[UUID, set[date]] = defaultdict(set)
     for account_id, organisation_id in history.organisations.items():
         lines = [line for page in pages(StatementReader(pool), organisation_id, account_id) for line in page]
-        spent = [line for line in lines if line.kind in ("commit", "debit")]
+        overdraft = [line for line in lines if (line.kind, line.detail) == ("debt", "overdraft")]
+        debits = [line for line in lines if line.kind in ("commit", "debit")]
+        back = [line for line in lines if line.kind == "reversal"]
+        spent_ucr[organisation_id] -= sum(line.amount_ucr for line in (*debits, *overdraft))
+        count[organisation_id] += len(debits)
+        back_ucr[organisation_id] += sum(line.amount_ucr for line in back)
+        on[organisation_id] |= {line.recorded_at.astimezone(UTC).date() for line in (*debits, *overdraft, *back)}
+    assert sum(spent_ucr.values()) > sum(back_ucr.values()) > 0
+    for organisation_id in spent_ucr:
         days = UsageReader(pool).days(organisation_id, first, last)
-        assert sum(day.spent_ucr for day in days) == -sum(line.amount_ucr for line in spent)
-        assert sum(day.debits for day in days) == len(spent)
-        assert {day.day for day in days} == {line.recorded_at.astimezone(UTC).date() for line in spent}
+        assert sum(day.spent_ucr for day in days) == spent_ucr[organisation_id]
+        assert sum(day.reversed_ucr for day in days) == back_ucr[organisation_id]
+        assert sum(day.debits for day in days) == count[organisation_id]
+        assert {day.day for day in days} == on[organisation_id]
     assert UsageReader(pool).days(uuid4(), first, last) == []
 
 
@@ -301,7 +316,8 @@ def test_a_bought_grant_names_its_top_up_in_the_statement_and_a_commit_its_job(
     with pool.connection() as connection:
         rows = connection.execute(REFERENCES.encode()).fetchone()
         commits = connection.execute(
-            "SELECT count(*) FROM statement_lines WHERE kind = 'commit' AND reference_id IS NULL"
+            "SELECT count(*) FROM statement_lines AS l JOIN holds AS h ON h.hold_id = l.subject_id "
+            "WHERE l.kind = 'commit' AND l.reference_id IS DISTINCT FROM h.reference"
         ).fetchone()
     assert rows is not None
     assert rows[0] == rows[1] > 0
