@@ -6,14 +6,13 @@ import copy
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import psycopg
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg_pool import ConnectionPool
 
@@ -30,10 +29,10 @@ from ledger.proof.reading import read_root, read_state
 from ledger.proof.taking import take_head
 from ledger.proof.verdicts import NO_VERDICTS, chained
 from ledger.store.postgres import PostgresLedger
-from tallystick.cli.group import tallystick
 from tallystick.head_keys import HeadKeys
 from tallystick.settings import Settings
 from tallystick.vaults import FolderHeads
+from tests.support.cli import Commands
 from tests.support.histories import History, mirrored
 from tests.support.ledger import CREDIT, ManualClock, done, hold, open_account
 from tests.support.servers import Database
@@ -122,15 +121,8 @@ def run_verifier(folder: Path, proof: Any, key: str) -> subprocess.CompletedProc
 
 
 @pytest.fixture
-def run(settings: Settings) -> Callable[..., Result]:
-    environment = {
-        "DATABASE_URL": str(settings.database_url),
-        "DATABASE_OWNER_URL": str(settings.database_owner_url),
-        "REDIS_URL": str(settings.redis_url),
-        "TALLYSTICK_SECRET": str(settings.secret),
-        "TALLYSTICK_DATA_DIR": str(settings.data_dir),
-    }
-    return lambda *arguments: CliRunner().invoke(tallystick, [str(one) for one in arguments], env=environment)
+def run(settings: Settings) -> Commands:
+    return Commands(settings)
 
 
 def answer(result: Result) -> Any:
@@ -147,7 +139,7 @@ def spend_some(postgres_ledger: PostgresLedger) -> int:
 
 
 def test_invariant_36_a_customer_checks_a_statement_line_offline_in_an_empty_folder(
-    run: Callable[..., Result], postgres_ledger: PostgresLedger, tmp_path: Path
+    run: Commands, postgres_ledger: PostgresLedger, tmp_path: Path
 ) -> None:
     position = spend_some(postgres_ledger)
     first = answer(run("heads", "export", "--json"))
@@ -190,7 +182,7 @@ def flipped(value: Any) -> Any:
 
 
 def test_invariant_36_a_proof_with_any_field_flipped_is_refused(
-    run: Callable[..., Result], postgres_ledger: PostgresLedger, tmp_path: Path
+    run: Commands, postgres_ledger: PostgresLedger, tmp_path: Path
 ) -> None:
     position = spend_some(postgres_ledger)
     size = answer(run("heads", "export", "--json"))["size"]
@@ -219,16 +211,14 @@ def test_invariant_36_a_proof_with_any_field_flipped_is_refused(
         assert ended.returncode == 1 and ended.stderr.startswith("NOT PROVEN"), path
 
 
-def test_a_position_that_is_no_line_of_a_statement_is_refused(
-    run: Callable[..., Result], postgres_ledger: PostgresLedger
-) -> None:
+def test_a_position_that_is_no_line_of_a_statement_is_refused(run: Commands, postgres_ledger: PostgresLedger) -> None:
     open_account(postgres_ledger, credit=1)
     assert run("proof", "statement-line", 1).exit_code == 1
     assert run("proof", "statement-line", 2).exit_code == 0
     assert run("proof", "event", 3).exit_code == 1
 
 
-def test_one_head_is_proven_to_go_on_from_another(run: Callable[..., Result], postgres_ledger: PostgresLedger) -> None:
+def test_one_head_is_proven_to_go_on_from_another(run: Commands, postgres_ledger: PostgresLedger) -> None:
     spend_some(postgres_ledger)
     found = answer(run("proof", "consistency", 2, 4))
     path, roots = [bytes.fromhex(one) for one in found["path"]], (found["first_root"], found["second_root"])
@@ -296,7 +286,7 @@ def test_invariant_36_no_head_is_signed_for_a_log_that_does_not_go_on_from_the_l
 
 
 def test_a_tree_that_is_being_rebuilt_is_waited_for(
-    database: Database, driver: Driver, signer: Signer, tmp_path: Path, run: Callable[..., Result]
+    database: Database, driver: Driver, signer: Signer, tmp_path: Path, run: Commands
 ) -> None:
     history = fill(database.serving_url, 40)
     catch_up(driver, [ProofFollower()])
