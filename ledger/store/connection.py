@@ -1,4 +1,4 @@
-"""The append path on PostgreSQL: two round trips a batch.
+"""The append path on PostgreSQL: two round trips a batch, three after another writer.
 
 The first pipeline begins, takes the append lock and reads back; the second inserts and commits. Nothing is answered
 before the commit is acknowledged. What the database says is mapped to the two things the core tells apart: a batch
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -128,15 +129,21 @@ def connect(conninfo: str) -> Connection:
 
 
 def read_under_lock(connection: Connection, request: ReadUnderLock, clock: Clock) -> UnderLock:
-    """Begin, lock and read back in one pipeline; every statement sees what was committed before the lock was ours."""
+    """Begin, lock and read back in one pipeline; every statement sees what was committed before the lock was ours.
+
+    What the writer is certain of is read in a second one, only when the head is not the one it left.
+    """
     with connection.pipeline():
         connection.execute(sql.LOCK)
-        head = connection.execute(sql.HEAD, binary=True)
+        found = connection.execute(sql.HEAD, binary=True)
         verdicts = connection.execute(sql.VERDICTS, [raw_uuids(request.keys)], binary=True)
-        accounts = _ask_accounts(connection, request)
-        holds = _ask_holds(connection, request)
+        accounts, holds = _ask_rows(connection, request, certain=False)
         streams = connection.execute(sql.STREAMS, [uuids(request.streams)], binary=True) if request.streams else ()
-    position, digest, recorded_at, now, waited_s = _only(head.fetchone())
+    position, digest, recorded_at, now, waited_s = _only(found.fetchone())
+    if digest != request.head_hash:
+        with connection.pipeline():
+            more_accounts, more_holds = _ask_rows(connection, request, certain=True)
+        accounts, holds = chain(accounts, more_accounts), chain(holds, more_holds)
     return UnderLock(
         head=Head(position, digest, recorded_at.astimezone(UTC)),
         clock=now.astimezone(UTC),
@@ -150,20 +157,22 @@ def read_under_lock(connection: Connection, request: ReadUnderLock, clock: Clock
     )
 
 
-def _ask_accounts(connection: Connection, request: ReadUnderLock) -> Iterable[tuple[Any, ...]]:
-    known = request.accounts
-    if not known:
-        return ()
-    versions, hashes, certain = zip(*known.values(), strict=True)
-    columns = [uuids(list(known)), int8s(versions), byteas(hashes), int8s(certain)]
-    return connection.execute(sql.ACCOUNTS, [*columns, request.head_hash], binary=True)
+Rows = Iterable[tuple[Any, ...]]
 
 
-def _ask_holds(connection: Connection, request: ReadUnderLock) -> Iterable[tuple[Any, ...]]:
-    if not request.holds:
-        return ()
-    columns = [uuids(list(request.holds)), int8s(list(request.holds.values()))]
-    return connection.execute(sql.HOLDS, [*columns, request.head_hash], binary=True)
+def _ask_rows(connection: Connection, request: ReadUnderLock, *, certain: bool) -> tuple[Rows, Rows]:
+    """Ask for accounts and holds of which the writer is certain, or for the others."""
+    accounts: Rows = ()
+    holds: Rows = ()
+    known = [(account_id, one) for account_id, one in request.accounts.items() if one.certain == certain]
+    hold_ids = [hold_id for hold_id, sure in request.holds.items() if sure == certain]
+    if known:
+        account_ids, ones = zip(*known, strict=True)
+        columns = [uuids(account_ids), int8s([one.version for one in ones]), byteas([one.hash for one in ones])]
+        accounts = connection.execute(sql.ACCOUNTS, columns, binary=True)
+    if hold_ids:
+        holds = connection.execute(sql.HOLDS, [uuids(hold_ids)], binary=True)
+    return accounts, holds
 
 
 def append(connection: Connection, batch: Append) -> None:
@@ -204,7 +213,6 @@ def insert_events(connection: Connection, batch: Append) -> None:
         ],
     )
     connection.execute(sql.MOVE_HEAD, [head.position, head.hash, head.recorded_at])
-    connection.execute(sql.NOTIFY, [str(head.position)])
 
 
 def _write_accounts(connection: Connection, rows: Sequence[AccountRow]) -> None:

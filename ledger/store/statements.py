@@ -29,17 +29,15 @@ VERDICTS = "SELECT key_hash, digests, verdict FROM verdicts WHERE key_hash = ANY
 ACCOUNTS = """
 SELECT a.account_id, a.version, a.hash, a.format,
        CASE WHEN a.version = k.version AND a.hash = k.hash THEN NULL ELSE a.state END
-FROM unnest(%b, %b, %b, %b) AS k (account_id, version, hash, certain)
+FROM unnest(%b, %b, %b) AS k (account_id, version, hash)
 JOIN account_states AS a USING (account_id)
-WHERE k.certain = 0 OR (SELECT hash FROM log_head) <> %b
 """
 
 HOLDS = """
 SELECT hold_id, account_id, state, amount_ucr, committed_ucr, slices, lease_until, reference,
        opened_at, opened_position, resolved_at
-FROM unnest(%b, %b) AS k (hold_id, certain)
+FROM unnest(%b) AS k (hold_id)
 JOIN holds USING (hold_id)
-WHERE k.certain = 0 OR (SELECT hash FROM log_head) <> %b
 """
 
 STREAMS = """
@@ -109,6 +107,8 @@ INSERT INTO event_traces (position, traceparent)
 SELECT position, traceparent FROM unnest(%b, %b) AS t (position, traceparent)
 """
 
-MOVE_HEAD = "UPDATE log_head SET position = %b, hash = %b, recorded_at = %b"
-
-NOTIFY = "SELECT pg_notify('tallystick_log', %t::text)"
+MOVE_HEAD = """
+WITH moved AS (UPDATE log_head SET position = %b, hash = %b, recorded_at = %b RETURNING position)
+SELECT pg_notify('tallystick_log', position::text) FROM moved
+"""
+"""Followers are told with the commit."""

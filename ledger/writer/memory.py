@@ -6,9 +6,7 @@ all of it is certain and nothing of it is read again; once somebody has, account
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 from uuid import UUID
 
 from ledger import limits
@@ -18,18 +16,19 @@ from ledger.writer.requests import Known
 _UNKNOWN = Known(0, b"", certain=False)
 
 
-class _Entry(NamedTuple):
-    account: Account
-    epoch: int
-
-
 class Memory:
-    """Bounded; one writer's own."""
+    """Bounded; one writer's own.
+
+    Accounts lie in two generations: touched lately, and touched before those were half of what may be kept. What is
+    touched becomes young; when the young are too many, the old are forgotten. ``_certain`` are those of the young that
+    were touched since somebody else has last written.
+    """
 
     def __init__(self, accounts_max: int = limits.ACCOUNTS_CACHED_MAX) -> None:
-        self._accounts: OrderedDict[UUID, _Entry] = OrderedDict()
-        self._accounts_max = accounts_max
-        self._epoch = 0
+        self._certain: dict[UUID, Account] = {}
+        self._young: dict[UUID, Account] = {}
+        self._old: dict[UUID, Account] = {}
+        self._young_max = max(1, accounts_max // 2)
         self.holds: dict[UUID, Hold] = {}
         self.head_hash = b""
         self.faults: list[Exception] = []
@@ -37,32 +36,32 @@ class Memory:
 
     def known(self, account_id: UUID) -> Known:
         """Version and hash of what is remembered, and whether it is certain while the head is the one we know."""
-        entry = self._accounts.get(account_id)
-        if entry is None:
-            return _UNKNOWN
-        return Known(entry.account.version, entry.account.hash, certain=entry.epoch == self._epoch)
+        account = self._certain.get(account_id)
+        if account is not None:
+            return Known(account.version, account.hash, certain=True)
+        account = self.get(account_id)
+        return _UNKNOWN if account is None else Known(account.version, account.hash, certain=False)
 
     def get(self, account_id: UUID) -> Account | None:
         """A remembered account."""
-        entry = self._accounts.get(account_id)
-        return entry.account if entry else None
+        return self._young.get(account_id) or self._old.get(account_id)
 
     def see(self, head_hash: bytes) -> None:
         """Note where the log ends before a batch; if somebody else has moved it, nothing is certain any more."""
         if head_hash != self.head_hash:
-            self._epoch += 1
+            self._certain = {}
             self.holds = {}
             self.head_hash = head_hash
 
     def keep(self, accounts: Mapping[UUID, Account], holds: Iterable[Hold], head_hash: bytes) -> None:
         """Remember what is as committed, forgetting what was unused for longest."""
         self.head_hash = head_hash
-        for account_id, account in accounts.items():
-            if account.version:
-                self._accounts[account_id] = _Entry(account, self._epoch)
-                self._accounts.move_to_end(account_id)
-        while len(self._accounts) > self._accounts_max:
-            self._accounts.popitem(last=False)
+        self._certain.update(accounts)
+        self._young.update(accounts)
+        for account_id in [account_id for account_id, account in accounts.items() if not account.version]:
+            del self._certain[account_id], self._young[account_id]
+        if len(self._young) > self._young_max:
+            self._old, self._young, self._certain = self._young, {}, {}
         for hold in holds:
             if hold.state == "open":
                 self.holds[hold.hold_id] = hold
@@ -80,10 +79,11 @@ class Memory:
 
     def put(self, account: Account) -> None:
         """Remember an account as of its version, certain of nothing."""
-        self._accounts[account.account_id] = _Entry(account, self._epoch - 1)
+        self._certain.pop(account.account_id, None)
+        self._young[account.account_id] = account
 
     def forget(self) -> None:
         """Empty it."""
-        self._accounts.clear()
+        self._certain, self._young, self._old = {}, {}, {}
         self.holds = {}
         self.head_hash = b""
