@@ -6,8 +6,8 @@ indexed: they are found by walking the account's stream back from the point aske
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -87,117 +87,131 @@ class Past(Protocol):
 
 
 class AsOf:
-    """``ledger.ports.PastReader`` over a store."""
+    """``ledger.ports.PastReader`` over a store; ``look`` opens its past for one question."""
 
-    def __init__(self, past: Past) -> None:
-        self._past = past
+    def __init__(self, look: Callable[[], AbstractContextManager[Past]]) -> None:
+        self._look = look
 
     def balance_at(
         self, account_id: UUID, *, position: int | None = None, recorded_at: datetime | None = None
     ) -> Balance | None:
         """See ``PastReader``."""
-        point = self._point(position, recorded_at)
-        account = self.account_at(account_id, point.position)
+        with self._look() as past:
+            point = point_of(past, position, recorded_at)
+            account = account_at(past, account_id, point.position)
         return None if account is None else balance_view(account, log_position=point.position, at=point.at)
 
     def open_holds_at(
         self, account_id: UUID, *, position: int | None = None, recorded_at: datetime | None = None, limit: int
     ) -> list[HoldView]:
         """See ``PastReader``."""
-        account = self.account_at(account_id, self._point(position, recorded_at).position)
-        return [] if account is None else self._open_holds(account, min(limit, account.open_holds))
+        with self._look() as past:
+            account = account_at(past, account_id, point_of(past, position, recorded_at).position)
+            return [] if account is None else _open_holds(past, account, min(limit, account.open_holds))
 
     def hold_at(
         self, hold_id: UUID, *, position: int | None = None, recorded_at: datetime | None = None
     ) -> HoldView | None:
         """See ``PastReader``."""
-        point = self._point(position, recorded_at)
-        row = self._past.hold_row(hold_id)
-        if row is None or row.opened_position > point.position:
-            return None
-        return hold_view(hold_from(row.account_id, self._life(row, point.position)))
+        with self._look() as past:
+            point = point_of(past, position, recorded_at)
+            row = past.hold_row(hold_id)
+            if row is None or row.opened_position > point.position:
+                return None
+            return hold_view(hold_from(row.account_id, _life(past, row, point.position)))
 
     def posted_effective(self, account_id: UUID, at: datetime) -> PostedEffective | None:
         """See ``PastReader``. What is effective when it is recorded is in the state as of then; the rest is added."""
-        late = self._past.late(account_id, at)
-        if late is None:
-            return None
-        account = self.account_at(account_id, self._past.position_at(at, late.position))
+        with self._look() as past:
+            late = past.late(account_id, at)
+            if late is None:
+                return None
+            account = account_at(past, account_id, past.position_at(at, late.position))
         posted_ucr = late.change_ucr + (account.posted_ucr if account else 0)
         return PostedEffective(account_id=account_id, posted_ucr=posted_ucr, at=at, log_position=late.position)
 
-    def account_at(self, account_id: UUID, position: int) -> Account | None:
-        """State of an account as of a position of the log that is reached; None when it did not exist.
 
-        Exact in its sums and in what is shown of grants. A grant that had ended before the snapshot, and is used again
-        behind it, counts here as wholly spent before: how else it had ended is not told.
-        """
-        snapshot = self._past.snapshot(account_id, position)
-        if snapshot is not None:
-            with suppress(Missing):  # no row of a grant says when it began: the whole stream does
-                return self._replay(decode_account(snapshot), position)
-        account = self._replay(empty(account_id), position)
-        return account if account.version else None
+def account_at(past: Past, account_id: UUID, position: int) -> Account | None:
+    """State of an account as of a position of the log that is reached; None when it did not exist.
 
-    def _point(self, position: int | None, recorded_at: datetime | None) -> Point:
-        assert (position is None) != (recorded_at is None), "as of a position or of a time"
-        head = self._past.head()
-        if recorded_at is not None:
-            if recorded_at > head.at:
-                raise InvalidRequest("recorded_at", "expected a time that has come")
-            return Point(self._past.position_at(recorded_at, head.position), recorded_at)
-        assert position is not None
-        found = self._past.event(position) if position > 0 else None
-        if found is None:
-            raise InvalidRequest("position", f"expected a position of the log, which ends at {head.position}")
-        return Point(position, found.recorded_at)
+    Exact in its sums and in what is shown of grants. A grant that had ended before the snapshot, and is used again
+    behind it, counts here as wholly spent before: how else it had ended is not told.
+    """
+    snapshot = past.snapshot(account_id, position)
+    if snapshot is not None:
+        with suppress(Missing):  # no row of a grant says when it began: the whole stream does
+            return _replay(past, decode_account(snapshot), position)
+    account = _replay(past, empty(account_id), position)
+    return account if account.version else None
 
-    def _replay(self, account: Account, until: int) -> Account:
-        rows, whole = Rows(), account.version == 0
-        while True:
-            page = self._past.page(account.account_id, account.version, until, PAGE)
-            happened = [said(recorded) for recorded in page]
-            for grant_id in () if whole else unknown_grants(account, rows, happened):
-                rows.ended[account.account_id, grant_id] = self._base(account, grant_id)
-            for recorded, event in zip(page, happened, strict=True):
-                evolve_sums(account, rows, event)
-                account.hash = recorded.hash
-                assert account.version == recorded.version, f"stream {account.account_id} has a gap"
-            if len(page) < PAGE:
-                account.check()
-                return account
 
-    def _base(self, account: Account, grant_id: UUID) -> Grant:
-        """A grant as it had ended before the account's version."""
-        kept = self._past.ended_grant(account.account_id, grant_id)
-        if kept is None:
-            raise Missing(grant_id)
-        for recorded in self._past.end_moves(account.account_id, grant_id, kept.order, account.version):
-            if move := moved_end(said(recorded), grant_id):
-                return base_of(kept, move.expires_at)
-        (creation,) = self._past.page(account.account_id, kept.order - 1, _ANYTIME, 1)
-        return base_of(kept, starting_end(said(creation), grant_id))
+def point_of(past: Past, position: int | None, recorded_at: datetime | None) -> Point:
+    """The point that is asked about.
 
-    def _open_holds(self, account: Account, wanted: int) -> list[HoldView]:
-        found: list[HoldView] = []
-        later: dict[UUID, list[RecordedEvent]] = {}
-        version = account.version
-        while len(found) < wanted:
-            page = self._past.page_back(account.account_id, version, PAGE)
-            assert page, "fewer holds are open than the account counts"
-            opened = opened_in(account.account_id, page, later)
-            found += [hold_view(hold) for hold in opened if hold.state == "open"]
-            version = page[-1].version - 1
-        return found[:wanted]
+    :raises InvalidRequest: it has not come yet.
+    """
+    assert (position is None) != (recorded_at is None), "as of a position or of a time"
+    if recorded_at is not None:
+        head = past.head()
+        if recorded_at > head.at:
+            raise InvalidRequest("recorded_at", "expected a time that has come")
+        return Point(past.position_at(recorded_at, head.position), recorded_at)
+    assert position is not None
+    found = past.event(position) if position > 0 else None
+    if found is None:
+        raise InvalidRequest("position", f"expected a position of the log, which ends at {past.head().position}")
+    return Point(position, found.recorded_at)
 
-    def _life(self, row: Hold, until: int) -> list[RecordedEvent]:
-        """Events of a hold until a position, from those of its account while it was open."""
-        opening = self._past.event(row.opened_position)
-        assert opening is not None, "a hold without its event"
-        life, version = list[RecordedEvent](), opening.version - 1
-        while True:
-            page = self._past.page(row.account_id, version, until, PAGE)
-            life += (one for one in page if hold_id_of(one) == row.hold_id)
-            if len(page) < PAGE or (row.resolved_at is not None and page[-1].recorded_at > row.resolved_at):
-                return life
-            version = page[-1].version
+
+def _replay(past: Past, account: Account, until: int) -> Account:
+    rows, whole = Rows(), account.version == 0
+    while True:
+        page = past.page(account.account_id, account.version, until, PAGE)
+        happened = [said(recorded) for recorded in page]
+        for grant_id in () if whole else unknown_grants(account, rows, happened):
+            rows.ended[account.account_id, grant_id] = _base(past, account, grant_id)
+        for recorded, event in zip(page, happened, strict=True):
+            evolve_sums(account, rows, event)
+            account.hash = recorded.hash
+            assert account.version == recorded.version, f"stream {account.account_id} has a gap"
+        if len(page) < PAGE:
+            account.check()
+            return account
+
+
+def _base(past: Past, account: Account, grant_id: UUID) -> Grant:
+    """A grant as it had ended before the account's version."""
+    kept = past.ended_grant(account.account_id, grant_id)
+    if kept is None:
+        raise Missing(grant_id)
+    for recorded in past.end_moves(account.account_id, grant_id, kept.order, account.version):
+        if move := moved_end(said(recorded), grant_id):
+            return base_of(kept, move.expires_at)
+    (creation,) = past.page(account.account_id, kept.order - 1, _ANYTIME, 1)
+    return base_of(kept, starting_end(said(creation), grant_id))
+
+
+def _open_holds(past: Past, account: Account, wanted: int) -> list[HoldView]:
+    found: list[HoldView] = []
+    later: dict[UUID, list[RecordedEvent]] = {}
+    version = account.version
+    while len(found) < wanted:
+        page = past.page_back(account.account_id, version, PAGE)
+        assert page, "fewer holds are open than the account counts"
+        opened = opened_in(account.account_id, page, later)
+        found += [hold_view(hold) for hold in opened if hold.state == "open"]
+        version = page[-1].version - 1
+    return found[:wanted]
+
+
+def _life(past: Past, row: Hold, until: int) -> list[RecordedEvent]:
+    """Events of a hold until a position, from those of its account while it was open."""
+    opening = past.event(row.opened_position)
+    assert opening is not None, "a hold without its event"
+    life, version = list[RecordedEvent](), opening.version - 1
+    while True:
+        page = past.page(row.account_id, version, until, PAGE)
+        life += (one for one in page if hold_id_of(one) == row.hold_id)
+        if len(page) < PAGE or (row.resolved_at is not None and page[-1].recorded_at > row.resolved_at):
+            return life
+        version = page[-1].version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from threading import Lock
 from typing import Any, Literal
@@ -173,7 +174,7 @@ class MemoryLedger(AsOf):
 
     def __init__(self, clock: Clock, *, secret: bytes = b"twin") -> None:
         self.database = MemoryDatabase(clock)
-        super().__init__(MemoryPast(self.database, clock))
+        super().__init__(lambda: nullcontext(MemoryPast(self.database, clock)))
         self._clock = clock
         self._secret = secret
         self._memory = Memory()

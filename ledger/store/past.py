@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
@@ -90,13 +92,14 @@ WHERE EXISTS (SELECT FROM account_states WHERE account_id = %(account_id)s)
 """  # noqa: S608  constants of ours
 
 _MOVES_PAGE = 16
+Connection = psycopg.Connection[Any]
 
 
 class PostgresPast:
-    """``ledger.as_of.Past`` over a pool."""
+    """``ledger.as_of.Past`` over a connection."""
 
-    def __init__(self, pool: ConnectionPool[Any]) -> None:
-        self._pool = pool
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def head(self) -> Point:
         """See ``Past``."""
@@ -152,5 +155,12 @@ class PostgresPast:
         return Late(rows[0][0], rows[0][1] + unseen_ucr)
 
     def _rows(self, query: str, params: Any = ()) -> list[tuple[Any, ...]]:
-        with self._pool.connection() as connection, connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+        with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:
             return cursor.execute(query.encode(), params).fetchall()
+
+
+@contextmanager
+def look(pool: ConnectionPool[Any]) -> Generator[PostgresPast]:
+    """The past, for one question; all that it asks is one transaction."""
+    with pool.connection() as connection:
+        yield PostgresPast(connection)

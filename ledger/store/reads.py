@@ -8,12 +8,12 @@ from uuid import UUID
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
-from ledger.as_of import AsOf
-from ledger.domain.account import STATE_FORMAT, decode_account
+from ledger.as_of import AsOf, account_at
+from ledger.domain.account import STATE_FORMAT, Account, decode_account
 from ledger.domain.codec import RecordedEvent
 from ledger.ports import Balance, HoldView
 from ledger.store.connection import hold_of, recorded
-from ledger.store.past import HOLD, PostgresPast
+from ledger.store.past import HOLD, look
 from ledger.views import balance_view, hold_view
 
 BALANCE = """
@@ -43,7 +43,7 @@ class PostgresReader(AsOf):
     """``ledger.ports.LedgerReader`` and ``PastReader`` over a pool."""
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
-        super().__init__(PostgresPast(pool))
+        super().__init__(lambda: look(pool))
         self._pool = pool
 
     def balance(self, account_id: UUID) -> Balance | None:
@@ -52,8 +52,7 @@ class PostgresReader(AsOf):
         if not rows:
             return None
         position, at, state_format, state = rows[0]
-        account = decode_account(state) if state_format == STATE_FORMAT else self.account_at(account_id, position)
-        assert account is not None, "a state without an event"
+        account = decode_account(state) if state_format == STATE_FORMAT else self._replayed(account_id, position)
         return balance_view(account, log_position=position, at=at)
 
     def open_holds(self, account_id: UUID, *, limit: int) -> list[HoldView]:
@@ -76,6 +75,13 @@ class PostgresReader(AsOf):
     def head(self) -> int:
         """See ``LedgerReader``."""
         return self._rows(HEAD)[0][0]
+
+    def _replayed(self, account_id: UUID, position: int) -> Account:
+        """The account where its state is of another format."""
+        with look(self._pool) as past:
+            account = account_at(past, account_id, position)
+        assert account is not None, "a state without an event"
+        return account
 
     def _rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
         with self._pool.connection() as connection, connection.cursor(row_factory=tuple_row, binary=True) as cursor:

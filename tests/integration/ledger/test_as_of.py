@@ -101,6 +101,16 @@ def test_invariant_29_effective_time_is_the_sum_of_what_is_meant_until_then(
     assert rows[0][0] >= 2 * len({event.recorded_at.year for event in twins.log if late(event)})
 
 
+def test_a_state_of_another_format_is_read_from_snapshot_and_events(twins: Twins, pool: ConnectionPool[Any]) -> None:
+    expected = [twins.reader.balance(account_id) for account_id in twins.lives.accounts]
+    with pool.connection() as connection:
+        connection.execute("UPDATE account_states SET format = 99, state = '?'")
+    found = [twins.reader.balance(account_id) for account_id in twins.lives.accounts]
+    assert [(one.posted_ucr, one.grants, one.account_version) for one in found if one] == [
+        (one.posted_ucr, one.grants, one.account_version) for one in expected if one
+    ]
+
+
 def late(event: RecordedEvent) -> bool:
     return is_account_event(event.tag) and event.effective_at != event.recorded_at
 
