@@ -3,7 +3,7 @@ PY := .venv/bin/python
 # More than cores: many tests wait for something, few compute.
 TEST_WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
-SOURCES := ledger customers payments workers projections api tallystick migrations tests
+SOURCES := ledger customers payments workers projections simulation api tallystick migrations tests
 
 .PHONY: help demo run test test-long check bench clean lock runtime dev books counterparts
 

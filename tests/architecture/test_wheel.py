@@ -12,7 +12,7 @@ from tallystick import __version__
 from tests.support.requirements import ROOT
 from tests.support.wheel import Installed, install
 
-OURS = ("ledger", "customers", "payments", "workers", "projections", "api", "tallystick", "migrations")
+OURS = ("ledger", "customers", "payments", "workers", "projections", "simulation", "api", "tallystick", "migrations")
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -1,0 +1,67 @@
+"""The database of several writers: tables as in the twin, one append lock, connections that break."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ledger.errors import ConnectionLost
+from ledger.store.memory import MemoryLedger
+from ledger.writer.requests import ReadUnderLock, Reconnect, WriterRequest
+from simulation.clocks import SimulatedClock
+from simulation.ledger.writers import Writer
+
+LOCK_TIMEOUT_S = 5.0
+IDLE_TIMEOUT_S = 2.0
+
+
+class Waiting(Exception):
+    """The append lock is another's."""
+
+
+class Server:
+    """Answers the questions of numbered writers; ``owner`` has the append lock."""
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self.clock = clock
+        self.ledger = MemoryLedger(clock)
+        self.database = self.ledger.database
+        self.owner: Writer | None = None
+        self._idle_since = 0.0
+
+    def answer(self, writer: Writer, asked: WriterRequest) -> Any:
+        """Answer a question.
+
+        :raises Waiting: not yet.
+        :raises ConnectionLost: the lock was not to be had in time, or the transaction lay idle for too long.
+        """
+        now_s = self.clock.monotonic_s()
+        if isinstance(asked, Reconnect):
+            self.leave(writer)
+            return None
+        if isinstance(asked, ReadUnderLock):
+            self._lock(writer, now_s - writer.waits_since)
+            read = self.database.answer(asked)
+            self._idle_since = now_s
+            return replace(read, own_clock=writer.clock.now(), waited_s=now_s - writer.waits_since)
+        if writer.read is not None and (self.owner is not writer or now_s - self._idle_since > IDLE_TIMEOUT_S):
+            self.leave(writer)
+            raise ConnectionLost("the transaction lay idle for too long")
+        self._idle_since = now_s
+        return self.database.answer(asked)
+
+    def idle(self) -> bool:
+        """Whether the lock's owner has let it lie for so long that the database ends its transaction."""
+        return self.owner is not None and self.clock.monotonic_s() - self._idle_since > IDLE_TIMEOUT_S
+
+    def leave(self, writer: Writer) -> None:
+        """A connection ends, or its transaction."""
+        if self.owner is writer:
+            self.owner = None
+
+    def _lock(self, writer: Writer, waited_s: float) -> None:
+        if self.owner is not None and self.owner is not writer:
+            if waited_s > LOCK_TIMEOUT_S:
+                raise ConnectionLost("the lock was not to be had in time")
+            raise Waiting
+        self.owner = writer

@@ -1,0 +1,1 @@
+"""What is asked of the ledger in a simulation."""

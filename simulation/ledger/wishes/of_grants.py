@@ -1,0 +1,63 @@
+"""Commands about grants."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ledger.domain import commands
+from simulation.ledger.wishes.about import CAUSES, KINDS, LIFETIMES_S, About
+
+
+def grant(about: About, account_id: UUID) -> commands.GrantCredits:
+    """Credits, mostly paid for."""
+    dice = about.dice
+    taken = [one for one in about.grants(account_id) if dice.happens(0.02)]
+    return commands.GrantCredits(
+        account_id=account_id,
+        grant_id=taken[0] if taken else about.new(),
+        amount_ucr=1 + dice.below(dice.choose((10, 200, 2_000))),
+        kind="paid" if dice.happens(0.5) else dice.choose(KINDS),
+        priority=dice.choose((100, 100, 50, 200)),
+        lifetime_s=dice.choose(LIFETIMES_S),
+        cost_micro=dice.below(1_000),
+        receipt_id=dice.choose(about.receipts) if dice.happens(0.6) else None,
+        effective_at=about.effective(),
+    )
+
+
+def extend(about: About, account_id: UUID) -> commands.ExtendGrant:
+    """A later end."""
+    return commands.ExtendGrant(
+        account_id=account_id,
+        grant_id=about.grant(account_id),
+        lifetime_s=about.dice.choose((1, 60, 3_000, 200_000)),
+        keep_ucr=about.dice.choose((None, 0, 20)),
+    )
+
+
+def dispute(about: About, account_id: UUID) -> commands.FreezeGrant:
+    """A dispute opens."""
+    amount_ucr = None if about.dice.happens(0.5) else 1 + about.dice.below(300)
+    return commands.FreezeGrant(
+        account_id=account_id, grant_id=about.grant(account_id), reason="dispute", amount_ucr=amount_ucr
+    )
+
+
+def settle_dispute(about: About, account_id: UUID) -> commands.UnfreezeGrant:
+    """A dispute is won."""
+    account = about.book.accounts.get(account_id)
+    disputed = [one.grant_id for one in account.grants.values() if one.dispute is not None] if account else []
+    grant_id = about.dice.choose(disputed) if disputed else about.grant(account_id)
+    return commands.UnfreezeGrant(account_id=account_id, grant_id=grant_id, reason="won")
+
+
+def revoke(about: About, account_id: UUID) -> commands.RevokeCredits:
+    """Take back."""
+    dice = about.dice
+    return commands.RevokeCredits(
+        account_id=account_id,
+        grant_id=about.grant(account_id),
+        cause=dice.choose(CAUSES),
+        amount_ucr=None if dice.happens(0.4) else 1 + dice.below(dice.choose((20, 200, 2_000))),
+        spent_as="debt" if dice.happens(0.7) else "loss",
+    )

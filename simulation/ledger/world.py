@@ -1,0 +1,309 @@
+"""The world of the ledger: several writers over one database, beside a model that knows what must come of it."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+from ledger import errors
+from ledger.domain.account import STATE_FORMAT
+from ledger.domain.verdicts import Answer, Done, Refused
+from ledger.ports import Request
+from ledger.writer.core import write
+from ledger.writer.memory import Memory
+from ledger.writer.prepare import prepare
+from ledger.writer.requests import Append, ReadAccountStream, ReadUnderLock, Reconnect, Rollback
+from simulation.clocks import SimulatedClock
+from simulation.found import Wrong, differences, must, same
+from simulation.ledger import checks
+from simulation.ledger.server import Server, Waiting
+from simulation.ledger.steps import Crash, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
+from simulation.ledger.writers import Batch, Read, Segment, Told, Writer
+from simulation.model import views
+from simulation.model.answering import Model
+
+SECRET = b"simulated"
+
+
+class World:
+    """Everything of one run. ``apply`` takes a step, and raises ``Wrong`` where something does not hold."""
+
+    def __init__(self, *, writers: int = 3, remembered: int = 1_000) -> None:
+        self.clock = SimulatedClock()
+        self.server = Server(self.clock)
+        self.model = Model()
+        self._remembered = remembered
+        self.writers = [Writer(n, Memory(remembered), SimulatedClock()) for n in range(writers)]
+        self.counts: Counter[str] = Counter()
+        self.unknown: list[Batch] = []
+        self.checks = checks.Checks(self.server.database)
+
+    def apply(self, step: Step) -> None:
+        """Take a step."""
+        match step:
+            case Give(writer, requests):
+                self.writers[writer % len(self.writers)].inbox.append(requests)
+            case Turn(writer, fate):
+                self._turn(self.writers[writer % len(self.writers)], fate)
+            case Crash(writer):
+                self._crash(self.writers[writer % len(self.writers)])
+            case Restart():
+                self._restart()
+            case Pass(seconds):
+                self._pass(seconds)
+            case Jump(writer, seconds):
+                clock = self.clock if writer is None else self.writers[writer % len(self.writers)].clock
+                clock.apart_s += seconds
+            case Look():
+                self._look(step)
+            case Foreign(account_id):
+                self.checks.make_foreign(account_id)
+
+    def settle(self) -> None:
+        """Let everybody finish, with nothing going wrong, and check the whole."""
+        for clock in (self.clock, *(writer.clock for writer in self.writers)):
+            clock.apart_s = 0.0
+        self._pass(3_600.0)
+        for _ in range(10_000):
+            busy = [writer for writer in self.writers if writer.busy]
+            if not busy:
+                break
+            for writer in busy:
+                self._turn(writer, "well")
+        else:
+            raise Wrong("stuck", "writers never finish")
+        self.checks.whole(self.model)
+
+    def _pass(self, seconds: float) -> None:
+        for clock in (self.clock, *(writer.clock for writer in self.writers)):
+            clock.pass_s(seconds)
+
+    def _crash(self, writer: Writer) -> None:
+        if writer.core is not None:
+            self.counts["writers crashed"] += 1
+            writer.core.close()
+            self.unknown.append(writer.batch)
+        self.server.leave(writer)
+        writer.clear()
+        writer.memory = Memory(self._remembered)
+
+    def _restart(self) -> None:
+        self.counts["database restarts"] += 1
+        self.server.owner = None
+        for writer in self.writers:
+            if writer.core is not None and not isinstance(writer.asked, Rollback | Reconnect):
+                writer.told = Told(error=errors.ConnectionLost("the database restarts"))
+
+    # --- one writer's turn
+
+    def _turn(self, writer: Writer, fate: str) -> None:
+        if writer.core is None:
+            if not writer.inbox:
+                return
+            self._begin(writer)
+        elif writer.told is not None:
+            self._deliver(writer, fate)
+        if writer.core is not None and writer.told is None:
+            self._perform(writer, fate)
+
+    def _begin(self, writer: Writer) -> None:
+        writer.batch = writer.inbox.popleft()
+        writer.core = write([prepare(request, SECRET) for request in writer.batch], writer.memory)
+        writer.segments = [Segment(0, len(writer.batch))]
+        self._advance(writer, Told())
+
+    def _deliver(self, writer: Writer, fate: str) -> None:
+        told = writer.told
+        assert told is not None
+        if fate == "lost" and told.error is None and not isinstance(writer.asked, Rollback | Reconnect):
+            self.counts["acknowledgements lost" if isinstance(writer.asked, Append) else "answers lost"] += 1
+            told = Told(error=errors.ConnectionLost("lost on the way back"))
+        if isinstance(told.error, errors.ConnectionLost):
+            self.server.leave(writer)
+            writer.read = writer.hoped = None
+        if isinstance(writer.asked, Append) and told.error is None:
+            assert writer.hoped is not None
+            self._finish_segment(writer, writer.hoped)
+        self._advance(writer, told)
+
+    def _finish_segment(self, writer: Writer, answers: Sequence[Answer]) -> None:
+        writer.done += answers
+        writer.segments.pop()
+        writer.read = writer.hoped = None
+
+    def _advance(self, writer: Writer, told: Told) -> None:
+        """Give the core its answer; note its next question, or compare its answers."""
+        assert writer.core is not None
+        writer.told = None
+        writer.waits_since = self.clock.monotonic_s()
+        try:
+            writer.asked = writer.core.throw(told.error) if told.error else writer.core.send(told.answer)
+        except StopIteration as end:
+            self._compare(writer, end.value)
+            writer.clear()
+            return
+        except Exception as error:
+            raise Wrong(f"the core raises {type(error).__name__}", repr(error)) from error
+        if isinstance(writer.asked, ReadUnderLock):
+            must("batch cut otherwise", holds=len(writer.asked.keys) == len(writer.segment), detail=writer.asked)
+
+    def _perform(self, writer: Writer, fate: str) -> None:
+        asked = writer.asked
+        assert asked is not None
+        if fate == "cut" and not isinstance(asked, Rollback | Reconnect):
+            self.counts["connections cut"] += 1
+            self.server.leave(writer)
+            writer.told = Told(error=errors.ConnectionLost("cut"))
+        elif fate == "refused" and isinstance(asked, Append):
+            self.counts["batches refused"] += 1
+            writer.refused = True
+            writer.told = Told(error=errors.BatchRefused("by content"))
+        elif isinstance(asked, Rollback):
+            self._roll_back(writer)
+        else:
+            self._answer(writer, asked)
+
+    def _answer(self, writer: Writer, asked: Any) -> None:
+        before = self.server.database.head
+        if isinstance(asked, ReadUnderLock) and self.server.idle():
+            self._end_idle()
+        try:
+            answer = self.server.answer(writer, asked)
+        except Waiting:
+            self.counts["waits for the lock"] += 1
+            return
+        except errors.ConnectionLost as error:
+            self.counts["time-outs"] += 1
+            writer.told = Told(error=error)
+            return
+        except errors.LedgerError as error:
+            raise Wrong("database refuses", f"{error}: {asked}") from error
+        writer.told = Told(answer)
+        if isinstance(asked, ReadUnderLock):
+            writer.read = Read(answer.clock, answer.own_clock)
+        elif isinstance(asked, Append):
+            writer.hoped = self._predict(writer)
+            self.server.leave(writer)
+            self._committed(asked, before.position)
+
+    def _end_idle(self) -> None:
+        """The database ends a transaction that lies idle; what was read in it is still what it was then."""
+        owner = self.server.owner
+        assert owner is not None and owner.read is not None
+        self.counts["idle transactions ended"] += 1
+        self.server.owner = None
+        if owner.hoped is None and not owner.segments[-1].fault:
+            model = deepcopy(self.model)
+            owner.hoped = model.batch(owner.segment, owner.read.clock, owner.read.own_clock)
+            owner.stale = bool(model.book.fresh)
+
+    def _predict(self, writer: Writer) -> list[Answer]:
+        assert writer.read is not None
+        return self.model.batch(writer.segment, writer.read.clock, writer.read.own_clock)
+
+    def _committed(self, append: Append, before: int) -> None:
+        self.counts["batches"] += 1
+        said = [(row.stream_id, row.tag) for row in append.events]
+        same("events", said=[tag for _, tag in said], expected=[tag for _, tag in self.model.book.fresh])
+        same("streams", said=said, expected=self.model.book.fresh)
+        self.checks.appended(append, before)
+        self.checks.against(self.model, {row.account_id for row in append.accounts})
+
+    def _roll_back(self, writer: Writer) -> None:
+        """Nothing can be lost of it; what comes next tells why it was."""
+        assert writer.core is not None
+        if writer.refused:
+            writer.refused = False
+            writer.split()
+            self.server.leave(writer)
+            self._advance(writer, Told())
+            writer.memory.faults.clear()
+            return
+        must("rolled back after the end", holds=bool(writer.segments), detail=writer.memory.faults)
+        read, segment, top = writer.read, writer.segment, writer.segments[-1]
+        must("fault of ours", holds=top.fault or not writer.memory.faults, detail=writer.memory.faults)
+        try:
+            following = writer.core.send(None)
+        except StopIteration as end:
+            self._finish_unwritten(writer, read, segment)
+            self._compare(writer, end.value)
+            writer.clear()
+        else:
+            must("fault of ours", holds=not writer.memory.faults, detail=[_traced(one) for one in writer.memory.faults])
+            if isinstance(following, ReadAccountStream):
+                writer.read = writer.hoped = None
+            elif read is not None and _halved(following, segment):
+                writer.split()
+            else:
+                self._finish_unwritten(writer, read, segment)
+            writer.asked, writer.told, writer.waits_since = following, None, self.clock.monotonic_s()
+        self.server.leave(writer)
+
+    def _finish_unwritten(self, writer: Writer, read: Read | None, segment: Batch) -> None:
+        if read is None:
+            return  # rolled back outside the lock, while an account was rebuilt
+        if writer.segments[-1].fault:
+            verdict = Refused(
+                code="internal-error",
+                facts={},
+                transient=False,
+                recorded_at=read.clock,
+                subject_id=segment[0].subject_id,
+            )
+            self._finish_segment(writer, [Answer(verdict)])
+            return
+        if writer.hoped is not None:
+            must("events", holds=not writer.stale, detail="something was to be written")
+            self._finish_segment(writer, writer.hoped)
+            return
+        answers = self._predict(writer)
+        same("events", said=[], expected=self.model.book.fresh)
+        self._finish_segment(writer, answers)
+
+    def _compare(self, writer: Writer, answers: Sequence[Answer]) -> None:
+        must("fault of ours", holds=not writer.memory.faults, detail=writer.memory.faults)
+        for request, said, expected in zip(writer.batch, answers, writer.done, strict=True):
+            self._count(request, said)
+            if said != expected:
+                kind = f"answer to {type(request.command).__name__}: {_short(said)} for {_short(expected)}"
+                raise Wrong(kind, f"{differences(said, expected)}\n  of {request}")
+
+    def _count(self, request: Request, answer: Answer) -> None:
+        verdict = answer.verdict
+        outcome = "done" if isinstance(verdict, Done) else verdict.code
+        name = type(request.command).__struct_config__.tag if request.command else "companions"
+        mark = " (dry)" if request.dry_run else " (again)" if answer.replayed else ""
+        self.counts[f"{'linked ' if request.linked else ''}{name}{mark}: {outcome}"] += 1
+
+    def _look(self, step: Look) -> None:
+        row = self.server.database.accounts.get(step.about)
+        if row is not None and row.format != STATE_FORMAT:
+            return
+        ledger, book, now = self.server.ledger, self.model.book, self.clock.now()
+        match step.what:
+            case "balance":
+                same("balance", said=ledger.balance(step.about), expected=views.balance(book, step.about, now))
+            case "holds":
+                said = ledger.open_holds(step.about, limit=5)
+                same("open holds", said=said, expected=views.open_holds(book, step.about, 5))
+            case "hold":
+                same("hold", said=ledger.hold(step.about), expected=views.hold(book, step.about))
+
+
+def _halved(following: object, segment: Batch) -> bool:
+    """Whether the core goes on with the first half of what it had: something in it went wrong."""
+    return isinstance(following, ReadUnderLock) and 0 < len(following.keys) == len(segment) // 2 < len(segment)
+
+
+def _traced(fault: Exception) -> str:
+    return "".join(traceback.format_exception(fault)[-3:])
+
+
+def _short(answer: Answer) -> str:
+    verdict = answer.verdict
+    if isinstance(verdict, Done):
+        return "done, replayed" if answer.replayed else "done"
+    return verdict.code

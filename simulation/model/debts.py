@@ -1,0 +1,71 @@
+"""What follows by itself once a command is done: claims are taken, debt arises and is repaid."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from simulation.model.state import Account, Book, Claim, Debt, Grant
+
+
+def owe(book: Book, account: Account, cause: str, grant_id: UUID | None, amount: int) -> None:
+    """Credits were spent that nothing pays for. Like debts are one."""
+    last = account.debts[-1] if account.debts else None
+    if last is not None and (last.cause, last.grant_id) == (cause, grant_id):
+        last.amount += amount
+    else:
+        account.debts.append(Debt(cause, grant_id, amount))
+    book.note(account.account_id, "ledger.debt-incurred.v1")
+
+
+def settle(book: Book, account: Account, now: datetime) -> None:
+    """Take what is claimed, owe what is claimed and gone, repay what can be."""
+    for grant in sorted(account.grants.values(), key=Grant.burns):
+        _take_claims(book, account, grant)
+    repay(book, account, now)
+
+
+def _take_claims(book: Book, account: Account, grant: Grant) -> None:
+    while grant.claims and (grant.free or grant.claimed > grant.held):
+        claim = grant.claims[0]
+        if taken := min(grant.free, claim.amount):
+            grant.free -= taken
+            grant.revoked += taken
+            claim.amount -= taken
+            book.note(account.account_id, "ledger.credits-revoked.v1")
+        elif gone := min(grant.claimed - grant.held, claim.amount):
+            claim.amount -= gone
+            _bear(book, account, grant, claim, gone)
+        if not claim.amount:
+            grant.claims.pop(0)
+
+
+def _bear(book: Book, account: Account, grant: Grant, claim: Claim, gone: int) -> None:
+    grant.recalled += gone
+    if claim.owed:
+        owe(book, account, claim.cause, grant.grant_id, gone)
+
+
+def repay(book: Book, account: Account, now: datetime) -> None:
+    """Free paid credits that have not ended repay debt, the oldest first."""
+    paid = [grant for grant in account.burning() if grant.kind == "paid" and not grant.due(now)]
+    amount = min(account.debt, sum(grant.free for grant in paid))
+    if not amount:
+        return
+    left = amount
+    for grant in paid:
+        part = min(left, grant.free)
+        grant.free -= part
+        grant.repaid += part
+        left -= part
+    lower_debts(account, amount)
+    book.note(account.account_id, "ledger.debt-repaid.v1")
+
+
+def lower_debts(account: Account, amount: int) -> None:
+    """Take so much off the oldest debts."""
+    for debt in account.debts:
+        part = min(amount, debt.amount)
+        debt.amount -= part
+        amount -= part
+    account.debts = [debt for debt in account.debts if debt.amount]

@@ -1,0 +1,132 @@
+"""Undoing debits, moving credits between accounts, adjusting balances."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from ledger.domain import commands
+from simulation.model import budgets
+from simulation.model.grants import add, must_not_be_ahead
+from simulation.model.spending import burn, may_spend, must_be_open, must_have, receive
+from simulation.model.state import NIL, Account, Book, Grant, Hold, No, Parts
+from simulation.model.times import after
+
+
+def reverse(book: Book, asked: commands.ReverseDebit, now: datetime) -> None:
+    """Undo a debit, or what a hold committed, from its last slice."""
+    account = book.account(asked.account_id)
+    must_be_open(account)
+    must_not_be_ahead(asked.effective_at, now)
+    found = book.holds.get(asked.debit_id)
+    if found is None or found.account_id != account.account_id:
+        raise No("debit-unknown", debit_id=str(asked.debit_id))
+    left = sum(amount for _, amount in found.spent)
+    amount = left if asked.amount_ucr is None else asked.amount_ucr
+    if amount > left or not left:
+        raise No("reverse-above-debit", debit_id=str(asked.debit_id), requested_ucr=amount, reversible_ucr=left)
+    parts = _last_of(found.spent, amount)
+    overdraft = sum(part for grant_id, part in parts if grant_id == NIL)
+    if overdraft > sum(debt.amount for debt in account.debts if debt.cause == "overdraft" and debt.grant_id is None):
+        raise No("overdraft-repaid", debit_id=str(asked.debit_id))
+    _shorten(found, amount)
+    budgets.count(book, found.uses, -amount)
+    book.note(account.account_id, "ledger.credits-reversed.v1")
+    grace_until = after(now, asked.grace_s)
+    for grant_id, part in parts:
+        if grant_id == NIL:
+            _lower(account, "overdraft", None, part)
+        else:
+            _return(book, account, account.grants[grant_id], part, (now, grace_until))
+
+
+def _last_of(spent: Parts, amount: int) -> Parts:
+    taken: Parts = []
+    for grant_id, part in reversed(spent):
+        used = min(part, amount)
+        amount -= used
+        if used:
+            taken.append((grant_id, used))
+    return taken
+
+
+def _shorten(found: Hold, amount: int) -> None:
+    while amount:
+        grant_id, part = found.spent.pop()
+        used = min(part, amount)
+        amount -= used
+        if part > used:
+            found.spent.append((grant_id, part - used))
+
+
+def _lower(account: Account, cause: str, grant_id: UUID | None, amount: int) -> None:
+    for debt in account.debts:
+        if (debt.cause, debt.grant_id) == (cause, grant_id) or (cause == "any" and debt.grant_id == grant_id):
+            part = min(amount, debt.amount)
+            debt.amount -= part
+            amount -= part
+    account.debts = [debt for debt in account.debts if debt.amount]
+    assert cause == "any" or not amount
+
+
+def _return(book: Book, account: Account, grant: Grant, amount: int, times: tuple[datetime, datetime]) -> None:
+    now, grace_until = times
+    grant.spent -= amount
+    if grant.over:
+        _return_to_ended(book, account, grant, amount)
+        return
+    if grant.due(now):
+        grant.ends_at = grace_until
+    receive(grant.grant_id, account, amount)
+
+
+def _return_to_ended(book: Book, account: Account, grant: Grant, amount: int) -> None:
+    owed = sum(debt.amount for debt in account.debts if debt.grant_id == grant.grant_id)
+    own = min(amount, owed)
+    if own:
+        _lower(account, "any", grant.grant_id, own)
+        grant.repaid += own
+        book.note(account.account_id, "ledger.debt-repaid.v1")
+    if amount > own:
+        grant.revoked += amount - own
+        book.note(account.account_id, "ledger.credits-revoked.v1")
+
+
+def transfer(book: Book, asked: commands.TransferCredits) -> None:
+    """Move credits to another account of the organisation, slice by slice."""
+    account, other = book.account(asked.account_id), book.account(asked.to_account_id)
+    may_spend(account)
+    if other.organisation_id != account.organisation_id or other is account:
+        raise No("other-organisation", to_account_id=str(asked.to_account_id))
+    must_be_open(other)
+    must_have(account, asked.amount_ucr, overdraft=False)
+    parts = burn(account, asked.amount_ucr)
+    for grant_id, amount in parts:
+        origin = account.grants[grant_id]
+        origin.transferred += amount
+        arrived = add(book, other, part_id(asked.transfer_id, grant_id), amount)
+        arrived.kind, arrived.priority, arrived.ends_at = origin.kind, origin.priority, origin.ends_at
+        arrived.receipt_id = origin.receipt_id
+    book.note(account.account_id, "ledger.credits-transferred-out.v1")
+    book.note(other.account_id, "ledger.credits-transferred-in.v1")
+
+
+def part_id(transfer_id: UUID, grant_id: UUID) -> UUID:
+    """Name of the bucket that arrives."""
+    return uuid5(transfer_id, grant_id.hex)
+
+
+def adjust(book: Book, asked: commands.AdjustBalance, now: datetime) -> None:
+    """Two operators change the balance."""
+    account = book.account(asked.account_id)
+    must_be_open(account)
+    must_not_be_ahead(asked.effective_at, now)
+    if asked.operator_id == asked.approver_id:
+        raise No("second-operator-needed", operator_id=str(asked.operator_id))
+    if asked.amount_ucr > 0:
+        add(book, account, uuid5(asked.adjustment_id, "grant"), asked.amount_ucr)
+    else:
+        must_have(account, -asked.amount_ucr, overdraft=False)
+        for grant_id, amount in burn(account, -asked.amount_ucr):
+            account.grants[grant_id].revoked += amount
+    book.note(account.account_id, "ledger.balance-adjusted.v1")
