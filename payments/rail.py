@@ -65,6 +65,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     first_seen: datetime
     at: datetime
     reason: str = ""
+    """Why it failed or was ``reversed``: of the latter, ``refund`` and ``dispute`` say that the payer has it back."""
 
     @property
     def question(self) -> str:

@@ -8,14 +8,17 @@ import msgspec
 from msgspec import Struct
 
 from ledger.domain.codec import NewEvent, encode_event
-from ledger.domain.commands import GrantCredits
+from ledger.domain.commands import GrantCredits, RevokeCredits
 from ledger.ports import Companion
 from payments.domain import events
 from payments.domain.keys import grant_of
 from payments.domain.policy import Assessment, Credit, Ignored, Parked
-from payments.domain.receipt import Receipt
+from payments.domain.quote import list_value
+from payments.domain.receipt import Granted, Receipt
 from payments.domain.topup import Part, TopUp
 from payments.rail import Observation
+
+_CAUSES: dict[str, events.ReversalCause] = {"refund": "refund", "dispute": "dispute"}
 
 
 class Situation(Struct, frozen=True, kw_only=True):
@@ -25,6 +28,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     receipt: Receipt
     topup: TopUp | None
     currency: str
+    ended: frozenset[UUID] = frozenset()
+    """Grants of it that the ledger says were taken back before."""
 
     @property
     def generation(self) -> int:
@@ -35,6 +40,16 @@ class Situation(Struct, frozen=True, kw_only=True):
     def grant_id(self) -> UUID:
         """The grant that would come of it."""
         return grant_of(self.receipt.receipt_id, self.generation, 0)
+
+    @property
+    def cause(self) -> events.ReversalCause:
+        """Why the money went back."""
+        return _CAUSES.get(self.seen.reason, "reorganisation")
+
+    @property
+    def revocable(self) -> tuple[Granted, ...]:
+        """What it brought and is not taken back yet."""
+        return tuple(one for one in self.receipt.grants if one.grant_id not in self.ended)
 
 
 def grant(topup: TopUp, credit: Credit, *, grant_id: UUID, receipt_id: UUID, generation: int) -> GrantCredits:
@@ -52,6 +67,29 @@ def grant(topup: TopUp, credit: Credit, *, grant_id: UUID, receipt_id: UUID, gen
         generation=generation,
         reason="top-up",
     )
+
+
+def revocations(now: Situation) -> tuple[RevokeCredits, ...]:
+    """The ledger's commands for a receipt whose money went back: unspent credits go, what was spent is owed."""
+    return tuple(
+        RevokeCredits(account_id=one.account_id, grant_id=one.grant_id, cause=now.cause, reason="receipt-reversed")
+        for one in now.revocable
+    )
+
+
+def grant_again(now: Situation) -> GrantCredits | None:
+    """The credits of a receipt that came back, if all that it brought was revoked; its debt is repaid from them."""
+    before, topup = now.receipt, now.topup
+    if topup is None or not before.revoked_ucr or before.credits_ucr or not before.net_micro:
+        return None
+    credit = Credit(
+        credits_ucr=before.revoked_ucr,
+        gross_micro=before.net_micro + before.tax_micro,
+        tax_micro=before.tax_micro,
+        list_value_micro=list_value(before.revoked_ucr, topup.quote.list_price_micro),
+        satisfies=False,
+    )
+    return grant(topup, credit, grant_id=now.grant_id, receipt_id=before.receipt_id, generation=now.generation)
 
 
 def settled(now: Situation, verdict: Assessment) -> tuple[Companion, ...]:
@@ -98,14 +136,17 @@ def receipt_final(now: Situation, verdict: Assessment) -> events.ReceiptFinal:
     )
 
 
-def restored(now: Situation, value_micro: int) -> tuple[Companion, ...]:
-    """A reversed receipt that came back: booked as it was, no second grant; another value goes to Suspense."""
+def waiting_again(now: Situation, value_micro: int) -> tuple[Companion, ...]:
+    """A reversed receipt that came back with another value, or whose credits cannot be granted, waits in Suspense."""
+    before, verdict = now.receipt, Assessment(case="restored", value_micro=value_micro)
+    money = (encode_event(receipt_final(now, verdict)), encode_event(_suspense(now, verdict)))
+    return (Companion(before.receipt_id, before.version, money),)
+
+
+def restored(now: Situation, again: GrantCredits | None) -> tuple[Companion, ...]:
+    """A reversed receipt that came back: booked as it was, with the grant for what had been revoked."""
     before, topup = now.receipt, now.topup
-    verdict = Assessment(case="restored", value_micro=value_micro)
-    final = receipt_final(now, verdict)
-    if value_micro != before.value_micro:
-        money = (encode_event(final), encode_event(_suspense(now, verdict)))
-        return (Companion(before.receipt_id, before.version, money),)
+    final = receipt_final(now, Assessment(case="restored", value_micro=before.value_micro))
     final = msgspec.structs.replace(
         final,
         net_micro=before.net_micro,
@@ -113,6 +154,8 @@ def restored(now: Situation, value_micro: int) -> tuple[Companion, ...]:
         unapplied_micro=before.unapplied_micro,
         suspense_micro=before.suspense_micro,
         fx_micro=before.fx_micro,
+        grant_id=again.grant_id if again else None,
+        credits_ucr=again.amount_ucr if again else 0,
     )
     companions = [Companion(before.receipt_id, before.version, (encode_event(final),))]
     if topup is not None:
@@ -157,22 +200,27 @@ def part_credited(topup: TopUp, part: Part, grant_id: UUID) -> events.TopUpCredi
     )
 
 
-def taken_back(now: Situation) -> tuple[Companion, ...]:
-    """The source took a final receipt back."""
-    receipt = now.receipt
+def taken_back(now: Situation, *, revoked: bool) -> tuple[Companion, ...]:
+    """The source took a final receipt back; whether its credits are ``revoked`` in the same append, or stay."""
+    receipt, credits_ucr = now.receipt, sum(one.credits_ucr for one in now.revocable)
     event = events.ReceiptReversed(
         receipt_id=receipt.receipt_id,
         generation=receipt.generation,
         rail=now.seen.rail,
         currency=now.currency,
         value_micro=receipt.value_micro,
-        credits_kept_ucr=receipt.credits_ucr,
+        credits_kept_ucr=0 if revoked else credits_ucr,
         reversed_at=now.seen.at,
+        credits_revoked_ucr=credits_ucr if revoked else 0,
+        cause=now.cause,
     )
     companions = [Companion(receipt.receipt_id, receipt.version, (encode_event(event),))]
     if now.topup is not None:
         told = events.TopUpReversed(
-            topup_id=now.topup.topup_id, receipt_id=receipt.receipt_id, generation=receipt.generation
+            topup_id=now.topup.topup_id,
+            receipt_id=receipt.receipt_id,
+            generation=receipt.generation,
+            cause=now.cause,
         )
         companions.append(Companion(now.topup.topup_id, now.topup.version, (encode_event(told),)))
     return tuple(companions)

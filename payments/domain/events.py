@@ -34,6 +34,8 @@ Case = Literal[
 ]
 """Row of the policy table that decided; ``restored``: a reversed receipt whose credits were kept came back."""
 
+ReversalCause = Literal["refund", "dispute", "reorganisation"]
+"""Why money went back: sent back by us, drawn back by the payer, or never there for good."""
 ListedReason = Literal["unknown-asset", "dust"]
 
 
@@ -174,16 +176,19 @@ class TopUpParked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     due_list_value_micro: int = 0
 
 
-class TopUpReversed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="payments.topup-reversed.v1"):
+class TopUpReversed(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag="payments.topup-reversed.v1"
+):
     """A receipt of this top-up was taken back at the source. No entry of its own in the books."""
 
     topup_id: UUID
     receipt_id: UUID
     generation: int
+    cause: ReversalCause = "reorganisation"
 
 
 class TopUpRestored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="payments.topup-restored.v1"):
-    """A reversed receipt of this top-up came back as ``generation``; its credits had been kept."""
+    """A reversed receipt of this top-up came back as ``generation``, and with it the credits that were revoked."""
 
     topup_id: UUID
     receipt_id: UUID
@@ -198,7 +203,8 @@ class ReceiptFinal(
     Books: Dr Rail or Clearing ``value_micro``; Cr Deferred ``net_micro``, Tax ``tax_micro``, Unapplied
     ``unapplied_micro``, Suspense ``suspense_micro``, and the rest FX (``fx_micro``, a loss is negative):
     value = net + tax + unapplied + suspense + fx. ``net_micro`` is the cost basis of the grant ``grant_id`` in the
-    same append; a ``restored`` one has no grant, and its legs are those of the generation that was reversed.
+    same append; the legs of a ``restored`` one are those of the generation that was reversed, and it has a grant if
+    the credits had been revoked.
     ``amount_minor`` and ``fee_minor`` are minor units of ``asset``; a fee unknown yet is None.
     """
 
@@ -275,11 +281,17 @@ class ReceiptApplied(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ReceiptReversed(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="payments.receipt-reversed.v1"
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag="payments.receipt-reversed.v1",
 ):
     """The source took the money back (reorganisation, failure after success): the ``value_micro`` of that generation.
 
-    ``credits_kept_ucr`` were granted from it and are still with the customer; its return grants nothing again.
+    ``credits_revoked_ucr`` were granted from it and are revoked in the same append, ``credits_kept_ucr`` could not be
+    and are still with the customer: its return grants again what was revoked, and no more.
     Books: Cr Rail or Clearing ``value_micro``; Dr what ReceiptFinal and ReceiptApplied had credited, so far as it is
     still there, the rest Rail:Losses.
     """
@@ -291,6 +303,8 @@ class ReceiptReversed(
     value_micro: int
     credits_kept_ucr: int
     reversed_at: datetime
+    credits_revoked_ucr: int = 0
+    cause: ReversalCause = "reorganisation"
 
 
 class ReceiptListed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="payments.receipt-listed.v1"):

@@ -13,8 +13,19 @@ from payments.domain import events
 from payments.domain.events import receipt_event
 
 
+class Granted(Struct, frozen=True):
+    """Credits that a receipt brought to an account."""
+
+    grant_id: UUID
+    account_id: UUID
+    credits_ucr: int
+
+
 class Receipt(Struct, kw_only=True):
-    """A receipt at one version. ``generation`` counts how often it became final; 0 is never."""
+    """A receipt at one version. ``generation`` counts how often it became final; 0 is never.
+
+    ``grants`` are with the customer, ``credits_ucr`` in all; ``revoked_ucr`` were taken back when it was reversed last.
+    """
 
     receipt_id: UUID
     version: int = 0
@@ -27,6 +38,8 @@ class Receipt(Struct, kw_only=True):
     suspense_micro: int = 0
     fx_micro: int = 0
     credits_ucr: int = 0
+    grants: tuple[Granted, ...] = ()
+    revoked_ucr: int = 0
 
     @property
     def value_micro(self) -> int:
@@ -52,8 +65,7 @@ def evolve(receipt: Receipt, event: events.ReceiptEvent) -> None:
         case events.ReceiptApplied():
             _applied(receipt, event)
         case events.ReceiptReversed():
-            assert receipt.state == "final" and event.generation == receipt.generation
-            receipt.state = "reversed"
+            _reversed(receipt, event)
         case events.ReceiptListed():
             receipt.state = "listed"
         case events.ReceiptUnapplied() | events.SuspenseReceived():
@@ -72,7 +84,8 @@ def _final(receipt: Receipt, event: events.ReceiptFinal) -> None:
     receipt.unapplied_micro = event.unapplied_micro
     receipt.suspense_micro = event.suspense_micro
     receipt.fx_micro = event.fx_micro
-    receipt.credits_ucr += event.credits_ucr
+    receipt.revoked_ucr = 0
+    _granted(receipt, event)
     assert receipt.value_micro == event.value_micro, "the legs of a receipt add up to its value"
 
 
@@ -86,4 +99,18 @@ def _applied(receipt: Receipt, event: events.ReceiptApplied) -> None:
     assert receipt.unapplied_micro >= 0 and receipt.suspense_micro >= 0, "no more is applied than waits"
     receipt.net_micro += event.net_micro
     receipt.tax_micro += event.tax_micro
+    _granted(receipt, event)
+
+
+def _granted(receipt: Receipt, event: events.ReceiptFinal | events.ReceiptApplied) -> None:
     receipt.credits_ucr += event.credits_ucr
+    if event.grant_id is not None and event.account_id is not None:
+        receipt.grants += (Granted(event.grant_id, event.account_id, event.credits_ucr),)
+
+
+def _reversed(receipt: Receipt, event: events.ReceiptReversed) -> None:
+    assert receipt.state == "final" and event.generation == receipt.generation
+    receipt.state = "reversed"
+    receipt.revoked_ucr = event.credits_revoked_ucr
+    if event.credits_revoked_ucr:
+        receipt.credits_ucr, receipt.grants = event.credits_kept_ucr, ()

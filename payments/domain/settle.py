@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ledger.domain.codec import RecordedEvent
 from ledger.domain.verdicts import Answer, Refused
-from ledger.errors import StreamConflict
+from ledger.errors import GrantEnded, StreamConflict
 from ledger.ports import Request
 from ledger.sansio import Submit
 from payments.domain import events, receipt, topup
@@ -61,15 +61,18 @@ def settle(seen: Observation, terms: Terms) -> PaymentCore[Outcome]:
     """Book one observation, once. Raises as ``settle_ref``."""
     if not 0 < seen.amount_minor <= RECEIVED_MINOR_MAX:
         return Outcome("needs-human", "amount-out-of-range")
-    refused = ""
+    refused, ended = "", frozenset[UUID]()
     for _ in range(SETTLE_ATTEMPTS_MAX):
-        now = yield from _situation(seen, terms)
+        now = msgspec.structs.replace((yield from _situation(seen, terms)), ended=ended)
         found = plan(now, terms, refused)
         if found is None:
             return Outcome("needs-human", refused) if refused else NOTHING
         answer: Answer = yield Submit(found.request)
         if not isinstance(answer.verdict, Refused):
             return NOTHING if answer.replayed else found.outcome
+        if answer.verdict.code == GrantEnded.code:
+            ended |= {UUID(answer.verdict.facts["grant_id"])}
+            continue
         refused = _tolerable(answer.verdict) or refused
     raise SettlementPostponed(reason="contended")
 

@@ -48,7 +48,7 @@ def plan(now: Situation, terms: Terms, refused: str = "") -> Plan | None:
         case "final":
             return _final(now, terms, refused)
         case "reversed" | "failed":
-            return _reversed(now) if now.receipt.state == "final" else _charge_failed(now)
+            return _reversed(now, refused) if now.receipt.state == "final" else _charge_failed(now)
         case "seen" | "confirming":
             return _on_its_way(now) if now.receipt.state in ("unknown", "listed") else None
 
@@ -88,7 +88,7 @@ def _final(now: Situation, terms: Terms, refused: str) -> Plan | None:
     if now.receipt.state == "final":
         return None
     if now.receipt.state == "reversed":
-        return _restored(now, terms)
+        return _restored(now, terms, refused)
     verdict = assess(now.topup, now.seen, terms)
     if isinstance(verdict, Ignored):
         return None if now.receipt.state == "listed" else _listed(now, verdict)
@@ -120,12 +120,16 @@ def _settling(now: Situation, verdict: Assessment, refused: str) -> Request:
     return msgspec.structs.replace(request, command=command, on_refuse=otherwise)
 
 
-def _restored(now: Situation, terms: Terms) -> Plan:
+def _restored(now: Situation, terms: Terms, refused: str) -> Plan:
+    """Money that had gone is back: so are the credits that were revoked, once, under a grant of its own."""
     value_micro = terms.value(now.seen)
     value_micro = now.receipt.value_micro if value_micro is None else value_micro
-    request = _about(now, "settle-receipt", entries.restored(now, value_micro))
-    same = value_micro == now.receipt.value_micro
-    return Plan(request, Outcome("appended" if same else "needs-human", "restored"))
+    again = None if refused else entries.grant_again(now)
+    if value_micro != now.receipt.value_micro or (now.receipt.revoked_ucr and again is None):
+        request = _about(now, "settle-receipt", entries.waiting_again(now, value_micro))
+        return Plan(request, Outcome("needs-human", "restored"))
+    request = _about(now, "settle-receipt", entries.restored(now, again))
+    return Plan(msgspec.structs.replace(request, command=again), Outcome("appended", "restored"))
 
 
 def _listed(now: Situation, ignored: Ignored) -> Plan:
@@ -133,10 +137,17 @@ def _listed(now: Situation, ignored: Ignored) -> Plan:
     return Plan(request, Outcome("appended", ignored.reason))
 
 
-def _reversed(now: Situation) -> Plan:
-    """Credits stay until the ledger can revoke them: somebody has to look."""
-    request = _about(now, "reverse-receipt", entries.taken_back(now))
-    return Plan(request, Outcome("needs-human", "reversed"))
+def _reversed(now: Situation, refused: str) -> Plan:
+    """The money went back, and in the same append its credits; where the ledger will not have that, somebody must look.
+
+    ``refused``: why it would not.
+    """
+    request = _about(now, "reverse-receipt", entries.taken_back(now, revoked=not refused))
+    if refused:
+        return Plan(request, Outcome("needs-human", refused))
+    if commands := entries.revocations(now):
+        request = msgspec.structs.replace(request, command=commands[0], linked=commands[1:])
+    return Plan(request, Outcome("appended", "reversed"))
 
 
 def _about(now: Situation, operation: str, companions: tuple[Companion, ...]) -> Request:

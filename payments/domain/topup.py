@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ledger.domain.codec import RecordedEvent
 from payments.domain import events
-from payments.domain.events import Case, Quote, topup_event
+from payments.domain.events import Case, Quote, ReversalCause, topup_event
 from payments.domain.money import micro_per_minor
 from payments.rail import Instruction
 
@@ -29,6 +29,11 @@ _FLAGS: dict[Case, str] = {
     "several": "several",
     "late": "late",
     "other-asset": "wrong-asset",
+}
+_REVERSALS: dict[ReversalCause, str] = {
+    "refund": "refunded",
+    "dispute": "disputed",
+    "reorganisation": "reorganised",
 }
 
 
@@ -64,6 +69,7 @@ class Part(Struct, kw_only=True):
     parked: bool = False
     reversed: bool = False
     returned: bool = False
+    cause: ReversalCause = "reorganisation"
     reason: str = ""
 
     @property
@@ -139,8 +145,7 @@ class TopUp(Struct, kw_only=True):
     def flags(self) -> tuple[str, ...]:
         """What was not as quoted, sorted."""
         found = {_FLAGS[part.case] for part in self.parts if part.case in _FLAGS}
-        if any(part.reversed or part.returned for part in self.parts):
-            found.add("reorganised")
+        found |= {_REVERSALS[part.cause] for part in self.parts if part.reversed or part.returned}
         if any(part.parked and not part.pending and not part.reversed for part in self.parts):
             found.add("unapplied")
         return tuple(sorted(found))
@@ -264,6 +269,8 @@ def _turned(topup: TopUp, event: events.TopUpReversed | events.TopUpRestored) ->
         part.reversed = not restored
         part.returned = restored
         part.generation = event.generation
+        if isinstance(event, events.TopUpReversed):
+            part.cause = event.cause
 
 
 def _parts(topup: TopUp, receipt_id: UUID, generation: int) -> list[Part]:

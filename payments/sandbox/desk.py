@@ -119,8 +119,12 @@ class SandboxDesk:
             )
         )
 
-    def progress(self, external_id: str, state: ObservationState, confirmations: int = 0) -> Movement:
-        """Move a payment on: from seen over confirming to final, or take it back (``reversed``).
+    def take_back(self, external_id: str, cause: str) -> Movement:
+        """The payer has the money back: by ``refund`` or ``dispute``. Raises as ``progress``."""
+        return self.progress(external_id, "reversed", reason=cause)
+
+    def progress(self, external_id: str, state: ObservationState, confirmations: int = 0, reason: str = "") -> Movement:
+        """Move a payment on: from seen over confirming to final, or take it back (``reversed``) for a reason.
 
         :raises ChargeUnknown: no such payment.
         :raises ChargeClosed: a payment that failed stays failed.
@@ -130,7 +134,8 @@ class SandboxDesk:
             raise ChargeUnknown(ref=external_id)
         if seen.state == "failed":
             raise ChargeClosed(ref=external_id, state=seen.state)
-        return self._move(structs.replace(seen, state=state, confirmations=confirmations, at=self._clock.now()))
+        now = self._clock.now()
+        return self._move(structs.replace(seen, state=state, confirmations=confirmations, at=now, reason=reason))
 
     def _charge(self, ref: str) -> SandboxCharge:
         charge = self._store.charge(ref)

@@ -142,4 +142,4 @@ def test_a_receipt_that_comes_back_with_another_value_waits_in_suspense() -> Non
     back = msgspec.structs.replace(payment.observed(), amount_minor=900)
     assert run(story, settle(back, story.world.terms)) == Outcome("needs-human", "restored")
     last = money_of(story.world.ledger)[-1]
-    assert (last.generation, last.suspense_micro, last.net_micro, story.posted) == (2, 9_000_000, 0, 1_000)
+    assert (last.generation, last.suspense_micro, last.net_micro, story.posted) == (2, 9_000_000, 0, 0)

@@ -1,8 +1,8 @@
 """Money in as a state machine: payments of every kind, notifications lost, repeated, turned round, crashes anywhere.
 
-After every step: no receipt is final twice in a generation, none has two grants, every receipt's legs add up, and the
-credits on the account are those of its grants. At the end, when everything was swept and worked: what the source has
-and what the log has are the same, one to one.
+After every step: no receipt is final twice in a generation, none has two grants, every receipt's legs add up, and what
+is on the account are the credits whose money stayed, less what was spent. At the end, when everything was swept and
+worked: what the source has and what the log has are the same, one to one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Generator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -26,8 +26,9 @@ from hypothesis.stateful import (
 )
 
 from ledger.domain.codec import account_event
-from ledger.domain.events import CreditsGranted
-from payments.domain import events
+from ledger.domain.commands import DebitCredits
+from ledger.domain.events import CreditsGranted, CreditsRevoked
+from payments.domain import events, receipt
 from payments.domain.products import AmountProduct, PackProduct, Product
 from payments.errors import TooManyOpenTopUps
 from payments.inbox import work_inbox
@@ -35,6 +36,7 @@ from payments.opening import OpenTopUp
 from payments.rail import ObservationState
 from payments.sweep import sweep_changes, sweep_charges, sweep_unopened
 from payments.views import view_of
+from tests.support.ledger import done
 from tests.support.payments import Crash, World, money_of, payment_events, topups_of
 
 products = st.one_of(
@@ -64,6 +66,7 @@ class Settlement(RuleBasedStateMachine):
         self.organisation_id, self.account_id = self.world.account()
         self.keys = 0
         self.strayed = 0
+        self.spent_ucr = 0
 
     @contextlib.contextmanager
     def dying(self, crash_at: int | None, *, after: bool) -> Generator[None]:
@@ -167,6 +170,16 @@ class Settlement(RuleBasedStateMachine):
             self.world.driver.drive(sweep_charges())
             self.world.driver.drive(sweep_unopened())
 
+    @rule(share=st.sampled_from([3, 2, 1]))
+    def spends(self, share: int) -> None:
+        """Credits are used while money comes and goes."""
+        balance = self.world.ledger.balance(self.account_id)
+        assert balance is not None
+        if (amount_ucr := balance.available_ucr // share) > 0:
+            command = DebitCredits(account_id=self.account_id, debit_id=uuid4(), amount_ucr=amount_ucr, reason="test")
+            done(self.world.ledger, command)
+            self.spent_ucr += amount_ucr
+
     @rule(seconds=st.sampled_from([1, 30, 120, 1_000]))
     def waits(self, seconds: int) -> None:
         self.world.clock.pass_s(seconds)
@@ -194,18 +207,30 @@ class Settlement(RuleBasedStateMachine):
         ]
         assert sorted((event.grant_id, event.amount_ucr) for event in granted) == sorted(named)
         assert len({event.grant_id for event in granted}) == len(granted)
+
+    @invariant()
+    def the_customer_has_what_was_paid_and_stayed_paid_less_what_was_spent(self) -> None:
+        """So that no money that went back leaves credits to spend, and none that came back is lost."""
+        finals = {money.receipt_id for money in money_of(self.world.ledger)}
+        states = [receipt.fold(one, self.world.ledger.stream(one)) for one in finals]
+        paid_ucr = sum(state.credits_ucr for state in states)
+        assert all(state.credits_ucr == 0 for state in states if state.state == "reversed")
         balance = self.world.ledger.balance(self.account_id)
-        assert balance is not None and balance.posted_ucr == sum(event.amount_ucr for event in granted)
+        assert balance is not None and balance.posted_ucr == paid_ucr - self.spent_ucr
 
     @invariant()
     def no_money_is_the_cost_of_two_grants(self) -> None:
         value = {money.receipt_id: money.value_micro for money in money_of(self.world.ledger)}
         cost: Counter[UUID] = Counter()
+        receipts: dict[UUID, UUID] = {}
         for recorded in self.world.ledger.stream(self.account_id):
             event = account_event(recorded.state)
             if isinstance(event, CreditsGranted):
                 assert event.receipt_id is not None
                 cost[event.receipt_id] += event.cost_micro
+                receipts[event.grant_id] = event.receipt_id
+            if isinstance(event, CreditsRevoked) and event.ends:
+                cost[receipts[event.grant_id]] = 0
         assert all(cost[receipt_id] <= value[receipt_id] for receipt_id in cost)
 
     def teardown(self) -> None:

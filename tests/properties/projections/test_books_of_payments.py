@@ -30,8 +30,15 @@ class BookedSettlement(Settlement):
         )
         assert -sums.get((chart.UNAPPLIED, "USD"), 0) == sum(state.unapplied_micro for state in there)
         assert -sums.get((chart.suspense("sandbox"), "USD"), 0) == sum(state.suspense_micro for state in there)
-        cost_micro = sum(grant.cost_micro for grant in book.grants.values())
-        assert -sums.get((chart.DEFERRED_PACKS, "USD"), 0) == cost_micro
+        deferred_micro = sum(grant.deferred_micro for grant in book.grants.values())
+        assert -sums.get((chart.DEFERRED_PACKS, "USD"), 0) == deferred_micro
+        assert -sums.get((chart.tax_sales("USD"), "USD"), 0) == sum(one.tax_micro for one in book.receipts.values())
+        if not self.spent_ucr:
+            there_micro = sum(state.net_micro for state in there)
+            taxes_micro = sum(state.tax_micro for state in there)
+            assert deferred_micro == there_micro, "what stayed paid and is not used"
+            assert -sums.get((chart.tax_sales("USD"), "USD"), 0) == taxes_micro
+            assert sums.get((chart.RAIL_LOSSES, "USD"), 0) == 0, "a reversal takes back what it had brought"
 
     def teardown(self) -> None:
         """What payments promise at the end is theirs to prove."""

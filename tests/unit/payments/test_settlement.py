@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
+from ledger.domain import commands
 from ledger.domain.codec import as_json
 from ledger.errors import OutcomeUnknown
 from ledger.ports import Request
@@ -19,6 +20,7 @@ from payments.errors import RailUnavailable
 from payments.limits import SETTLE_ATTEMPTS_MAX
 from payments.rail import Observation
 from payments.sweep import sweep_changes, sweep_charges
+from tests.support.ledger import done, refused
 from tests.support.payments import CREDIT, Story, money_of, payment_events, ref_of
 
 
@@ -233,19 +235,91 @@ def test_a_refused_grant_books_the_money_to_unapplied_with_the_reason(story: Sto
     assert len(money_of(story.world.ledger)) == 1
 
 
-def test_a_reversed_receipt_is_booked_and_its_return_grants_nothing_again(story: Story) -> None:
+def test_a_reversed_receipt_takes_its_credits_in_one_append_and_its_return_brings_them_once(story: Story) -> None:
     topup = story.opens()
     payment = story.world.desk.pay(ref_of(topup))
     story.settles()
     story.world.desk.progress(payment.external_id, "reversed")
-    assert story.settles()[-1] == Outcome("needs-human", "reversed")
+    assert story.settles()[-1] == Outcome("appended", "reversed")
     assert (story.now(topup).flags, story.now(topup).received_minor) == (("reorganised",), 0)
+    assert story.posted == 0
+    log = story.world.ledger.log(after=0, limit=100)
+    tags = ["ledger.credits-revoked.v1", "payments.receipt-reversed.v1", "payments.topup-reversed.v1"]
+    assert [event.tag for event in log[-3:]] == tags
+    assert len({event.key_hash for event in log[-3:]}) == 1
     story.world.desk.progress(payment.external_id, "final")
     assert story.settles()[-1] == Outcome("appended", "restored")
+    story.sweeps()
     assert (story.posted, story.now(topup).received_minor) == (1_000, 1_000)
     first, second = money_of(story.world.ledger)
-    assert (first.generation, second.generation, second.case, second.grant_id) == (1, 2, "restored", None)
+    assert (first.generation, second.generation, second.case, second.credits_ucr) == (1, 2, "restored", 1_000 * CREDIT)
+    assert second.grant_id not in (None, first.grant_id)
     assert (first.value_micro, first.net_micro) == (second.value_micro, second.net_micro)
+
+
+@pytest.mark.parametrize("cause", ["refund", "dispute"])
+def test_feature_M2_4_a_refund_or_dispute_at_the_source_leaves_no_credits_to_spend(story: Story, cause: str) -> None:
+    topup = story.opens()
+    payment = story.world.desk.pay(ref_of(topup))
+    story.settles()
+    spends(story, 400)
+    story.world.desk.take_back(payment.external_id, cause)
+    assert story.settles()[-1] == Outcome("appended", "reversed")
+    assert story.posted == -400, "what was spent is owed"
+    assert story.now(topup).flags == ({"refund": "refunded", "dispute": "disputed"}[cause],)
+    [gone] = [e for e in payment_events(story.world.ledger) if isinstance(e, events.ReceiptReversed)]
+    assert (gone.cause, gone.credits_revoked_ucr, gone.credits_kept_ucr) == (cause, 1_000 * CREDIT, 0)
+    refusal = refused(story.world.ledger, debit(story, 1))
+    assert refusal.code == "insufficient-credits"
+
+
+def test_feature_M2_4_a_payment_that_comes_back_repays_what_was_owed_for_it(story: Story) -> None:
+    payment = story.world.desk.pay(ref_of(story.opens()))
+    story.settles()
+    spends(story, 400)
+    story.world.desk.take_back(payment.external_id, "dispute")
+    story.settles()
+    story.world.desk.progress(payment.external_id, "final")
+    assert story.settles()[-1] == Outcome("appended", "restored")
+    assert story.posted == 600
+
+
+def test_feature_M2_4_credits_that_an_operator_took_before_do_not_keep_a_reversal_from_the_rest(story: Story) -> None:
+    topup = story.opens()
+    first = story.world.desk.pay(ref_of(topup))
+    story.settles()
+    [money] = money_of(story.world.ledger)
+    assert money.grant_id is not None
+    done(
+        story.world.ledger,
+        commands.RevokeCredits(account_id=story.account_id, grant_id=money.grant_id, cause="refund"),
+    )
+    story.world.desk.take_back(first.external_id, "refund")
+    assert story.settles()[-1] == Outcome("appended", "reversed")
+    [gone] = [e for e in payment_events(story.world.ledger) if isinstance(e, events.ReceiptReversed)]
+    assert (gone.credits_revoked_ucr, gone.credits_kept_ucr, story.posted) == (0, 0, 0)
+
+
+def test_money_that_comes_back_to_a_closed_account_waits_in_suspense(story: Story) -> None:
+    payment = story.world.desk.pay(ref_of(story.opens()))
+    story.settles()
+    story.world.desk.progress(payment.external_id, "reversed")
+    story.settles()
+    done(story.world.ledger, commands.CloseAccount(account_id=story.account_id, reason="asked"))
+    story.world.desk.progress(payment.external_id, "final")
+    assert story.settles()[-1] == Outcome("needs-human", "restored")
+    last = money_of(story.world.ledger)[-1]
+    assert (last.suspense_micro, last.net_micro, last.grant_id, story.posted) == (10_000_000, 0, None, 0)
+
+
+def debit(story: Story, amount: int) -> commands.DebitCredits:
+    return commands.DebitCredits(
+        account_id=story.account_id, debit_id=uuid4(), amount_ucr=amount * CREDIT, reason="test"
+    )
+
+
+def spends(story: Story, amount: int) -> None:
+    done(story.world.ledger, debit(story, amount))
 
 
 def test_a_payment_reversed_before_it_was_final_only_fails(story: Story) -> None:
