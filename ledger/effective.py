@@ -8,7 +8,7 @@ by calendar span, so that the sum before any time is made of few rows. Pure but 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final, Literal, NamedTuple, assert_never
 from uuid import UUID
@@ -35,7 +35,7 @@ class SpanKey(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Spans of one kind that start from ``first`` on, before ``end`` (or at it, for instants)."""
+    """Spans of one kind that start from ``first`` on and before ``end``."""
 
     span: Span
     first: datetime
@@ -126,8 +126,9 @@ def ranges(at: datetime) -> list[Range]:
     """The spans that together make all time up to ``at``, itself included: at most one range of each kind."""
     at = at.astimezone(UTC)
     found = [Range("year", datetime.min.replace(tzinfo=UTC), _start("year", at))]
-    for larger, span in pairwise(_LARGEST_FIRST):
+    for larger, span in pairwise(_LARGEST_FIRST[:-1]):
         found.append(Range(span, _start(larger, at), _start(span, at)))
+    found.append(Range("instant", _start("second", at), min(at, _LAST) + _INSTANT))
     return found
 
 
@@ -146,6 +147,8 @@ def _start(span: Span, at: datetime) -> datetime:
 
 
 _LARGEST_FIRST: tuple[Span, ...] = ("year", "month", "day", "hour", "minute", "second", "instant")
+_INSTANT = timedelta(microseconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC) - _INSTANT
 _PARTS: tuple[tuple[str, int], ...] = (
     ("microsecond", 0),
     ("second", 0),

@@ -35,7 +35,7 @@ WITH RECURSIVE search (low, high) AS (
     FROM (
         SELECT low, high, (low + high + 1) / 2 AS middle,
                (SELECT recorded_at FROM events WHERE notification_id = (low + high + 1) / 2) <= %(at)s AS before
-        FROM search WHERE low < high
+        FROM search WHERE low < high OFFSET 0
     ) AS halved
 )
 SELECT low FROM search WHERE low = high
@@ -73,20 +73,25 @@ FROM holds WHERE hold_id = %s
 """
 
 # One statement, so that what the follower has summed and what it has not seen yet make the whole, however far it is.
+# Compared as a pair, account and position lead to the index of backdated events, and not to that of all positions.
 LATE = f"""
 SELECT h.position, s.change_ucr, b.*
 FROM log_head AS h
 CROSS JOIN (
-    SELECT coalesce(sum(c.change_ucr), 0)::bigint AS change_ucr
+    SELECT coalesce(sum(of_span.change_ucr), 0)::bigint AS change_ucr
     FROM unnest(%(spans)s::text[], %(firsts)s::timestamptz[], %(ends)s::timestamptz[]) AS r (span, first, before)
-    JOIN effective_changes AS c
-        ON c.account_id = %(account_id)s AND c.span = r.span AND c.starts_at >= r.first
-        AND (c.starts_at < r.before OR r.span = 'instant' AND c.starts_at = r.before)
+    CROSS JOIN LATERAL (
+        SELECT sum(c.change_ucr) AS change_ucr
+        FROM effective_changes AS c
+        WHERE c.account_id = %(account_id)s AND c.span = r.span AND c.starts_at >= r.first AND c.starts_at < r.before
+    ) AS of_span
 ) AS s
 LEFT JOIN (
     SELECT {_COLUMNS} FROM events
-    WHERE originator_id = %(account_id)s AND effective_at <> recorded_at
-      AND notification_id > coalesce((SELECT position FROM followers WHERE name = %(follower)s), 0)
+    WHERE effective_at <> recorded_at
+      AND (originator_id, notification_id)
+          > (%(account_id)s, coalesce((SELECT position FROM followers WHERE name = %(follower)s), 0))
+      AND (originator_id, notification_id) <= (%(account_id)s, 9223372036854775807)
 ) AS b ON TRUE
 WHERE EXISTS (SELECT FROM account_states WHERE account_id = %(account_id)s)
 """  # noqa: S608  constants of ours
