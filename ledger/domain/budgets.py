@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import assert_never
 from uuid import UUID
 
 from msgspec import Struct
@@ -114,6 +115,8 @@ def window_start(window: BudgetWindow, at: datetime) -> datetime:
             return day - timedelta(days=day.weekday())
         case "month":
             return day.replace(day=1)
+        case _:
+            assert_never(window)
 
 
 def window_end(window: BudgetWindow, start: datetime) -> datetime | None:
@@ -127,6 +130,8 @@ def window_end(window: BudgetWindow, start: datetime) -> datetime | None:
             return start + timedelta(days=7)
         case "month":
             return (start + timedelta(days=32)).replace(day=1)
+        case _:
+            assert_never(window)
 
 
 def may_set(budgets: Budgets, command: SetBudget) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ledger import limits
-from ledger.domain.events import AdjustmentCause, BudgetSubject, BudgetWindow, DebtCause, GrantKind, SpentAs
+from ledger.domain.events import AdjustmentCause, BudgetSubject, BudgetWindow, GrantKind, RevokeCause, SpentAs
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -115,12 +115,12 @@ class UnfreezeGrant(Ask, frozen=True, tag="unfreeze-grant"):
 class RevokeCredits(Ask, frozen=True, tag="revoke-credits"):
     """Take a grant back: ``amount_ucr`` of it, unspent credits first; what was spent becomes debt, or our loss.
 
-    None ends the grant, and with it the promo grants of the same receipt.
+    None ends the grant, and with it the promo grants of the same receipt of which anything is left.
     """
 
     account_id: UUID
     grant_id: UUID
-    cause: DebtCause
+    cause: RevokeCause
     amount_ucr: int | None = None
     spent_as: SpentAs = "debt"
     reason: str = ""

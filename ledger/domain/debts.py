@@ -6,6 +6,7 @@ Debts are kept by cause and grant, in the order in which they first arose, and r
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ledger.domain import events
@@ -52,7 +53,7 @@ def oldest(account: Account, amount_ucr: int) -> tuple[DebtPart, ...]:
     return tuple(parts)
 
 
-def consequences(account: Account) -> events.AccountEvent | None:
+def consequences(account: Account, now: datetime) -> events.AccountEvent | None:
     """The next thing that follows by itself from an account's state: claims come first, then debt is repaid.
 
     Applied until nothing follows any more; each step lowers a claim or the debt.
@@ -60,7 +61,7 @@ def consequences(account: Account) -> events.AccountEvent | None:
     for grant in account.grants if account.claims else ():
         if grant.claims and (follows := _claimed(grant)):
             return follows
-    if account.debts and (slices := _paying(account)):
+    if account.debts and (slices := _paying(account, now)):
         amount_ucr = sum(part.amount_ucr for part in slices)
         return events.DebtRepaid(amount_ucr=amount_ucr, slices=slices, debts=oldest(account, amount_ucr))
     return None
@@ -86,11 +87,12 @@ def _claimed(grant: Grant) -> events.AccountEvent | None:
     return events.DebtIncurred(amount_ucr=spent_ucr, cause=oldest.cause, grant_id=grant.grant_id, claimed=True)
 
 
-def _paying(account: Account) -> tuple[Slice, ...]:
-    """Free credits that pay for debt, in burn order."""
+def _paying(account: Account, now: datetime) -> tuple[Slice, ...]:
+    """Free credits that pay for debt, in burn order; those whose end has come pay for nothing."""
     left_ucr, slices = account.debt_ucr, list[Slice]()
     for grant in account.grants:
-        part_ucr = min(left_ucr, grant.free_ucr) if grant.kind == PAYING and not grant.ended else 0
+        pays = grant.kind == PAYING and not grant.ended and not grant.due(now)
+        part_ucr = min(left_ucr, grant.free_ucr) if pays else 0
         if part_ucr:
             slices.append(Slice(grant.grant_id, part_ucr))
             left_ucr -= part_ucr

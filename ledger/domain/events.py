@@ -17,7 +17,9 @@ from msgspec import Struct
 from ledger.limits import OPEN_HOLDS_MAX
 
 GrantKind = Literal["paid", "subscription", "promo", "goodwill", "referral"]
+RevokeCause = Literal["refund", "dispute", "reorganisation", "downgrade", "correction"]
 DebtCause = Literal["overdraft", "refund", "dispute", "reorganisation", "downgrade", "correction"]
+"""Why credits are owed: an overdraft, or the reason for which they were revoked."""
 SpentAs = Literal["debt", "loss"]
 """What becomes of revoked credits that were spent already: the customer owes them, or we bear it."""
 
@@ -47,7 +49,7 @@ class BudgetUse(Struct, frozen=True, array_like=True):
 class Claim(Struct, frozen=True, array_like=True):
     """A part of what is held that will be revoked as it comes back, why, and who bears it if it is spent instead."""
 
-    cause: DebtCause
+    cause: RevokeCause
     spent_as: SpentAs
     amount_ucr: int
 
@@ -249,7 +251,7 @@ class CreditsRevoked(Event, frozen=True, tag="ledger.credits-revoked.v1"):
 
     grant_id: UUID
     amount_ucr: int
-    cause: DebtCause
+    cause: RevokeCause
     from_frozen_ucr: int = 0
     claim_ucr: int = 0
     lost_ucr: int = 0

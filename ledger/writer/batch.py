@@ -221,7 +221,7 @@ class Batch:
             target = target_of(account, self.known, command, event)
             self._writing.apply(target, event, key_hash, effective_at)
         for touched in touched_by(account, self.known, command):
-            while (touched.debts or touched.claims) and (follows := consequences(touched)):
+            while (touched.debts or touched.claims) and (follows := consequences(touched, self.now)):
                 self._writing.apply(touched, follows, key_hash)
 
     def _set_budget(self, command: SetBudget, key_hash: bytes) -> None:

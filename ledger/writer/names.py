@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ledger.domain.commands import (
+    AdjustBalance,
     Command,
     DebitCredits,
     HoldCredits,
@@ -52,6 +53,8 @@ def _names(command: Command) -> Names:
             return Names((account_id,), (command.debit_id,), (), command.budgets)
         case ReverseDebit():
             return Names((account_id,), (command.debit_id,))
+        case AdjustBalance():
+            return Names((account_id,), (), ((account_id, command.adjustment_id),))
         case TransferCredits():
             return Names((account_id, command.to_account_id))
         case _:

@@ -55,7 +55,7 @@ def try_out(known: Known, commands: Sequence[AccountCommand], position: int) -> 
         for event in events:
             _apply(known, target_of(account, known, command, event), event, position)
         for touched in touched_by(account, known, command):
-            while follows := consequences(touched):
+            while follows := consequences(touched, known.now):
                 _apply(known, touched, follows, position)
 
 

@@ -73,8 +73,7 @@ def affordable(account: Account, amount_ucr: int, *, overdraft: bool = True) -> 
     slices = account.burn(amount_ucr)
     if len(slices) > SLICES_MAX:
         raise errors.TooManySlices(slices_max=SLICES_MAX)
-    if not overdraft and slices[-1].overdraft:
-        raise insufficient(account, amount_ucr)
+    assert overdraft or not slices[-1].overdraft, "what is available lies in grants"
     return slices
 
 

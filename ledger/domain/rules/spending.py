@@ -19,6 +19,7 @@ from ledger.domain.rules.known import (
     not_ahead,
     overdrawn,
     refrozen,
+    seen_grant,
 )
 
 
@@ -107,7 +108,7 @@ def _taken_again(account: Account, ended: list[Slice]) -> Decision:
                 events.CreditsRevoked(
                     grant_id=grant_id,
                     amount_ucr=amount_ucr - paid_ucr,
-                    cause=owed[0].cause if owed else "correction",
+                    cause="correction",
                     ends=True,
                 )
             )
@@ -145,16 +146,19 @@ def transfer(account: Account, known: Known, command: commands.TransferCredits) 
             transfer_id=command.transfer_id,
             from_account_id=command.account_id,
             amount_ucr=command.amount_ucr,
-            parts=tuple(_part(_grant(account, known, part), part, command.transfer_id) for part in slices),
+            parts=tuple(_part(account, _grant(account, known, part), part, command.transfer_id) for part in slices),
             reason=command.reason,
         ),
     ]
 
 
-def _part(grant: Grant, part: Slice, transfer_id: UUID) -> events.TransferPart:
-    """A bucket as it arrives: its share of the cost basis is what the deferred formula gives up here."""
+def _part(account: Account, grant: Grant, part: Slice, transfer_id: UUID) -> events.TransferPart:
+    """A bucket as it arrives: its share of the cost basis is what the deferred formula gives up here.
+
+    Its id is new even if a transfer's id is used twice.
+    """
     return events.TransferPart(
-        grant_id=uuid5(transfer_id, grant.grant_id.hex),
+        grant_id=uuid5(transfer_id, f"{grant.grant_id.hex}:{account.account_id.hex}:{account.version}"),
         from_grant_id=grant.grant_id,
         amount_ucr=part.amount_ucr,
         kind=grant.kind,
@@ -181,6 +185,8 @@ def adjust(account: Account, known: Known, command: commands.AdjustBalance) -> D
     if command.operator_id == command.approver_id:
         raise errors.SecondOperatorNeeded(operator_id=str(command.operator_id))
     more = command.amount_ucr > 0
+    if more and seen_grant(account, known, command.adjustment_id):
+        raise errors.GrantExists(grant_id=str(command.adjustment_id))
     return [
         events.BalanceAdjusted(
             adjustment_id=command.adjustment_id,
@@ -188,7 +194,7 @@ def adjust(account: Account, known: Known, command: commands.AdjustBalance) -> D
             cause=command.cause,
             operator_id=command.operator_id,
             approver_id=command.approver_id,
-            grant_id=uuid5(command.adjustment_id, "grant") if more else None,
+            grant_id=command.adjustment_id if more else None,
             slices=() if more else affordable(account, -command.amount_ucr, overdraft=False),
             reason=command.reason,
         )

@@ -370,3 +370,25 @@ def test_a_dry_run_refuses_what_would_be_refused(world: World) -> None:
     claim = (Companion(account_id, 0, (NewEvent("test.x.v1", b"{}"),)),)
     for dry_run in (True, False):
         assert refused(world.ledger, wanted, on_accept=claim, dry_run=dry_run).code == "stream-conflict"
+
+
+def test_buckets_that_we_name_have_ids_of_their_own(world: World) -> None:
+    organisation_id, source, target = uuid4(), uuid4(), uuid4()
+    for account_id in (source, target):
+        done(world.ledger, commands.OpenAccount(account_id=account_id, organisation_id=organisation_id))
+    adjust = commands.AdjustBalance(
+        account_id=source,
+        adjustment_id=uuid4(),
+        amount_ucr=5 * CREDIT,
+        cause="correction",
+        operator_id=uuid4(),
+        approver_id=uuid4(),
+    )
+    done(world.ledger, adjust)
+    assert refused(world.ledger, adjust).code == "grant-exists"
+    move: dict[str, Any] = {"account_id": source, "to_account_id": target, "transfer_id": uuid4(), "reason": "x"}
+    for _ in range(2):
+        done(world.ledger, commands.TransferCredits(**move, amount_ucr=2 * CREDIT))
+    assert len({one.grant_id for one in balance(world, target).grants}) == 2
+    done(world.ledger, debit(source, 1))
+    assert refused(world.ledger, adjust).code == "grant-exists"

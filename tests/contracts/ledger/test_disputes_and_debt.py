@@ -320,3 +320,14 @@ def test_what_was_our_loss_is_never_taken_back_again(world: World) -> None:
     assert refused(world.ledger, command).facts["revocable_ucr"] == 136 * CREDIT
     revoke(world, account_id, found)
     assert sums(world, account_id) == (-136, 0, 0, -136)
+
+
+def test_credits_whose_end_has_come_repay_nothing(world: World) -> None:
+    account_id = open_account(world.ledger, overdraft_limit_ucr=9 * CREDIT)
+    grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=1)
+    first, second = hold(world.ledger, account_id, 5 * CREDIT), hold(world.ledger, account_id, 3 * CREDIT)
+    commit(world, account_id, second, 3)
+    world.pass_s(1.1)
+    release(world, account_id, first)
+    assert tags(world, account_id)[-1] == "hold-released"
+    assert sums(world, account_id) == (-3, 0, 0, -3)
