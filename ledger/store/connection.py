@@ -7,7 +7,7 @@ refused for its content, and a connection of which nothing is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC
 from itertools import chain
 from typing import Any
@@ -19,15 +19,15 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
 from ledger import errors
-from ledger.domain.account import Hold, decode_parts, encode_parts
+from ledger.domain.account import Hold, decode_parts
 from ledger.domain.codec import RecordedEvent
 from ledger.ports import Clock
 from ledger.store import statements as sql
-from ledger.store.arrays import Column, ColumnDumper, byteas, int8s, raw_uuids, texts, timestamps, uuids
-from ledger.store.more import read_more, read_refusals, write_more
+from ledger.store.append import Connection, append
+from ledger.store.arrays import Column, ColumnDumper, byteas, int8s, raw_uuids, uuids
+from ledger.store.more import read_more, read_refusals
 from ledger.writer.chain import GENESIS
 from ledger.writer.requests import (
-    AccountRow,
     Append,
     Head,
     ReadAccountStream,
@@ -45,7 +45,6 @@ from ledger.writer.requests import (
 
 _PAUSES_S = (0.0, 0.05, 0.2, 0.5, 1.0)
 _TRY_AGAIN = (pg.OperationalError, pg.InterfaceError)
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class WriterStore:
@@ -173,110 +172,6 @@ def _ask_rows(connection: Connection, request: ReadUnderLock, *, certain: bool) 
     if hold_ids:
         holds = connection.execute(sql.HOLDS, [uuids(hold_ids)], binary=True)
     return accounts, holds
-
-
-def append(connection: Connection, batch: Append) -> None:
-    """Insert a whole batch and commit, in one pipeline."""
-    with connection.pipeline():
-        if batch.events:
-            insert_events(connection, batch)
-        if batch.verdicts:
-            keys, digests, verdicts, positions = zip(*batch.verdicts, strict=True)
-            connection.execute(
-                sql.INSERT_VERDICTS, [raw_uuids(keys), int8s(positions), byteas(digests), byteas(verdicts)]
-            )
-        _write_accounts(connection, batch.accounts)
-        _write_holds(connection, batch)
-        write_more(connection, batch)
-        if batch.traces:
-            positions, traceparents = zip(*batch.traces, strict=True)
-            connection.execute(sql.INSERT_TRACES, [int8s(positions), texts(traceparents)])
-        connection.commit()
-
-
-def insert_events(connection: Connection, batch: Append) -> None:
-    """Insert events and move the head, in the open transaction."""
-    streams, versions, tags, states, positions, keys, hashes, effective = zip(*batch.events, strict=True)
-    head = batch.head
-    connection.execute(
-        sql.INSERT_EVENTS,
-        [
-            uuids(streams),
-            int8s(versions),
-            texts(tags),
-            byteas(states),
-            int8s(positions),
-            raw_uuids(keys),
-            byteas(hashes),
-            timestamps(effective),
-            head.recorded_at,
-        ],
-    )
-    connection.execute(sql.MOVE_HEAD, [head.position, head.hash, head.recorded_at])
-
-
-def _write_accounts(connection: Connection, rows: Sequence[AccountRow]) -> None:
-    """Insert the accounts that this batch opened, update the others."""
-    opened = [row for row in rows if row.opened]
-    changed = [row for row in rows if not row.opened]
-    if opened:
-        organisations = uuids([row.organisation_id for row in opened])
-        account_ids, *others = _account_columns(opened)
-        connection.execute(sql.INSERT_ACCOUNTS, [account_ids, organisations, *others])
-    if changed:
-        connection.execute(sql.UPDATE_ACCOUNTS, _account_columns(changed))
-
-
-def _account_columns(rows: Sequence[AccountRow]) -> list[Column]:
-    return [
-        uuids([row.account_id for row in rows]),
-        int8s([row.version for row in rows]),
-        int8s([row.format for row in rows]),
-        byteas([row.hash for row in rows]),
-        byteas([row.state for row in rows]),
-        timestamps([row.next_due_at for row in rows]),
-    ]
-
-
-def _write_holds(connection: Connection, batch: Append) -> None:
-    """Insert the holds that this batch opened, update the others."""
-    opened = [hold for hold in batch.holds if hold.opened_position > batch.after]
-    changed = [hold for hold in batch.holds if hold.opened_position <= batch.after]
-    if opened:
-        connection.execute(sql.INSERT_HOLDS, _opened_columns(opened))
-    if changed:
-        connection.execute(sql.UPDATE_HOLDS, _changed_columns(changed))
-
-
-def _opened_columns(holds: list[Hold]) -> list[Column]:
-    hold_ids, states, amounts, committed, remaining, leases, resolved, slices = _changed_columns(holds)
-    return [
-        hold_ids,
-        uuids([hold.account_id for hold in holds]),
-        states,
-        amounts,
-        committed,
-        remaining,
-        leases,
-        timestamps([hold.opened_at for hold in holds]),
-        resolved,
-        int8s([hold.opened_position for hold in holds]),
-        uuids([hold.reference for hold in holds]),
-        slices,
-    ]
-
-
-def _changed_columns(holds: list[Hold]) -> list[Column]:
-    return [
-        uuids([hold.hold_id for hold in holds]),
-        texts([hold.state for hold in holds]),
-        int8s([hold.amount_ucr for hold in holds]),
-        int8s([hold.committed_ucr for hold in holds]),
-        int8s([hold.remaining_ucr for hold in holds]),
-        timestamps([hold.lease_until for hold in holds]),
-        timestamps([hold.resolved_at for hold in holds]),
-        byteas([encode_parts(hold) for hold in holds]),
-    ]
 
 
 def read_stream(connection: Connection, request: ReadAccountStream) -> list[RecordedEvent]:

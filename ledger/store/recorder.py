@@ -30,8 +30,8 @@ from psycopg_pool import ConnectionPool
 
 from ledger.domain.codec import NewEvent
 from ledger.store import statements as sql
+from ledger.store.append import Connection, insert_events
 from ledger.store.arrays import Column, ColumnDumper, uuids
-from ledger.store.connection import Connection, insert_events
 from ledger.writer.chain import GENESIS, Link
 from ledger.writer.requests import Append, EventRow, Head, StreamHead
 

@@ -18,7 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ledger.domain.commands import GrantCredits, OpenAccount
 from ledger.ports import Request
-from ledger.store.connection import WriterStore, append, connect
+from ledger.store.append import append
+from ledger.store.connection import WriterStore, connect
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import prepare
