@@ -22,6 +22,9 @@ JOB_STATES = {
 }
 FAILURES = {
     "insufficient-credits": "there were not enough credits when it was its turn",
+    "account-frozen": "the account was frozen when it was its turn",
+    "account-closed": "the account was closed when it was its turn",
+    "budget-exceeded": "a budget was used up when it was its turn",
     "not-accepted": "the machine did not accept the request",
     "capability": "no machine in service can paint this just now",
     "out-of-memory": "it was too large for the machines in service; a smaller size may work",

@@ -22,6 +22,7 @@ from workers.errors import StoreUnavailable
 from workers.generation.events import JobSucceeded, StoredOutput
 from workers.generation.job import Job
 from workers.generation.price import cancel_charge_ucr
+from workers.generation.reserve import FINAL_REFUSALS
 from workers.generation.settle import Broken, Delivered, Withdrawn, settle
 from workers.limits import ATTEMPTS_MAX, STORE_PATIENCE_S
 from workers.naming import object_key_of, output_id_of
@@ -41,7 +42,6 @@ CODES = MappingProxyType(
 )
 """Stable codes of what became of an attempt, as customers see them."""
 
-_FATAL = frozenset({"insufficient-credits", "account-unknown", "too-many-slices"})
 _NODE_STATES: Mapping[NodeAction, tuple[str, str]] = MappingProxyType(
     {
         NodeAction.CANARY: ("new", "must prove itself"),
@@ -214,8 +214,8 @@ def _closing(work: Work, verdict: Verdict, *, again: bool) -> Closing:
 
 
 def not_held(work: Work, refused: Refused) -> Acting[Report]:
-    """No live hold, no run: the job fails where the credits are not there, and waits where that may change."""
-    if refused.code in _FATAL:
+    """No live hold, no run: the job fails where nothing will bring one, and waits where time may."""
+    if refused.code in FINAL_REFUSALS:
         return (yield from give_up(work, refused.code))
     return (yield from postpone(work, refused.code))
 

@@ -25,6 +25,22 @@ from workers.generation.asking import Asking, HoldOf, Now, asked
 from workers.generation.job import Job
 
 _LEASE_SLACK = timedelta(seconds=1)
+FINAL_REFUSALS = frozenset(
+    {
+        "insufficient-credits",
+        "account-unknown",
+        "account-frozen",
+        "account-closed",
+        "budget-exceeded",
+        "budget-unknown",
+        "too-many-slices",
+    }
+)
+"""Refusals of a hold that end its job, uncharged, with the refusal's code: only somebody's act would change them.
+
+On every other one the job waits: too many holds are open, a newer release has written to the account, the clocks
+disagree, the hold has just been resolved.
+"""
 
 
 class Held(Struct, frozen=True, kw_only=True):

@@ -9,9 +9,12 @@ from uuid import uuid4
 
 import pytest
 
+from ledger.domain import commands
 from tests.support.jobs import Shop, Site, WorkerUnderTest
+from tests.support.ledger import CREDIT, done
 from tests.support.nodes import StandIn
 from workers.errors import JobUnknown
+from workers.generation.reserve import hold_id_of
 from workers.nodes.faults import Fault
 
 Start = Callable[[], WorkerUnderTest]
@@ -89,6 +92,28 @@ def test_cancelling_an_ended_job_changes_nothing(shop: Shop) -> None:
     second = shop.service.cancel(shop.organisation_id, job_id)
     assert first == second
     assert shop.rows("SELECT 1 FROM cancel_requests") == []
+
+
+@pytest.mark.parametrize("freeze", [False, True], ids=["no-credits", "frozen"])
+def test_a_job_for_which_nothing_can_be_held_again_fails_uncharged_and_says_why(
+    shop: Shop, nodes: list[StandIn], start_worker: Start, freeze: bool
+) -> None:
+    del nodes
+    job_id = shop.order()
+    hold_id = hold_id_of(job_id, 1)
+    ledger, account_id = shop.parts.ledger, shop.account_id
+    done(ledger, commands.ReleaseHold(account_id=account_id, hold_id=hold_id, reason="operator"))
+    if freeze:
+        done(ledger, commands.FreezeAccount(account_id=account_id, reason="fraud-review"))
+    else:
+        debit = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=100 * CREDIT, reason="all")
+        done(ledger, debit)
+    start_worker()
+    shop.ready_nodes(1)
+    view = shop.until(job_id)
+    code = "account-frozen" if freeze else "insufficient-credits"
+    assert (view.state, view.error_code, view.charged_ucr) == ("failed", code, 0)
+    shop.check(job_id)
 
 
 def test_another_organisation_learns_nothing_of_a_job(shop: Shop) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.pages import words
-from ledger.domain.events import GrantKind
+from ledger.domain.events import AdjustmentCause, DebtCause, GrantKind
 from ledger.limits import AMOUNT_MAX_UCR
 from projections.lines import LineKind
 from workers.attempt.finish import CODES
+from workers.generation.reserve import FINAL_REFUSALS
 from workers.nodes.verdicts import VerdictKind
 from workers.views import JobState
 
@@ -85,6 +87,7 @@ def test_every_state_kind_and_code_has_words() -> None:
     assert words.JOB_STATES.keys() == set(JobState.__args__)
     assert words.LINE_KINDS.keys() == set(LineKind.__args__)
     assert words.GRANT_KINDS.keys() == set(GrantKind.__args__)
-    assert words.FAILURES.keys() <= set(CODES.values()) | {"insufficient-credits"}
+    assert words.FAILURES.keys() <= set(CODES.values()) | FINAL_REFUSALS
+    assert words.CAUSES.keys() == set(get_args(DebtCause)) | set(get_args(AdjustmentCause))
     assert words.why(CODES[VerdictKind.OOM]) != words.FAILURE
     assert words.why("a code of next year") == words.why(None) == words.FAILURE

@@ -21,7 +21,7 @@ from tests.unit.workers.test_job import ACCEPTED, OUTPUT
 from workers.generation import events
 from workers.generation.asking import HoldOf, Now, Stream
 from workers.generation.job import Job, fold
-from workers.generation.reserve import Held, NotHeld, at_accept, by_worker, ensure_hold, hold_id_of
+from workers.generation.reserve import FINAL_REFUSALS, Held, NotHeld, at_accept, by_worker, ensure_hold, hold_id_of
 from workers.generation.settle import Broken, Delivered, Overdue, SettlementStuck, Withdrawn, settle
 
 FIRST, SECOND = UUID(int=101), UUID(int=102)
@@ -37,7 +37,7 @@ class Bench:
         self.account_id, self.organisation_id = uuid4(), uuid4()
         command = commands.OpenAccount(account_id=self.account_id, organisation_id=self.organisation_id)
         self.ledger.submit(request(command))
-        grant(self.ledger, self.account_id, 10 * CREDIT)
+        self.grant_id = grant(self.ledger, self.account_id, 10 * CREDIT)
         self.meddle: Callable[[Any], None] = lambda _effect: None
 
     def drive(self, core: Generator[Any, Any, Any]) -> Any:
@@ -315,6 +315,38 @@ def test_a_job_that_cannot_be_held_is_refused_with_the_figures(bench: Bench) -> 
     assert refused.refused.facts["available_ucr"] == 10 * CREDIT
     grant(bench.ledger, bench.account_id, CREDIT)
     assert isinstance(bench.drive(ensure_hold(by_worker(job))), Held), "our own refusals are not kept"
+
+
+def test_a_frozen_account_holds_nothing_new_until_it_may_spend_again(bench: Bench) -> None:
+    job = bench.waiting(price_ucr=CREDIT)
+    bench.ledger.submit(request(commands.FreezeAccount(account_id=bench.account_id, reason="fraud-review")))
+    held = bench.drive(ensure_hold(by_worker(job)))
+    assert isinstance(held, NotHeld)
+    assert held.refused.code == "account-frozen"
+    bench.ledger.submit(request(commands.UnfreezeAccount(account_id=bench.account_id, reason="cleared")))
+    assert isinstance(bench.drive(ensure_hold(by_worker(job))), Held)
+
+
+def test_what_was_held_before_an_account_was_frozen_is_still_settled(bench: Bench) -> None:
+    job = bench.order()
+    bench.ledger.submit(request(commands.FreezeAccount(account_id=bench.account_id, reason="fraud-review")))
+    assert isinstance(bench.drive(ensure_hold(by_worker(job))), Held)
+    assert bench.settled(job, DELIVERED) == "given"
+    assert bench.sums == (9 * CREDIT, 0)
+
+
+def test_feature_M2_4_a_picture_delivered_after_its_credits_were_disputed_is_owed(bench: Bench) -> None:
+    job = bench.order()
+    bench.ledger.submit(
+        request(commands.RevokeCredits(account_id=bench.account_id, grant_id=bench.grant_id, cause="dispute"))
+    )
+    assert bench.settled(job, DELIVERED) == "given"
+    assert bench.sums == (-CREDIT, 0)
+
+
+@pytest.mark.parametrize("code", ["upgrade-needed", "too-many-holds", "clock-skew", "stream-conflict", "hold-resolved"])
+def test_a_job_waits_on_refusals_that_pass_by_themselves(code: str) -> None:
+    assert code not in FINAL_REFUSALS
 
 
 def test_a_refusal_of_a_callers_key_is_kept(bench: Bench) -> None:
