@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ class Gate(ASGIMiddleware):
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._asked: dict[str, asyncio.Task[Principal]] = {}
 
     async def handle(self, scope: Any, receive: Any, send: Any, next_app: Any) -> None:
         """See ``litestar.middleware.ASGIMiddleware``."""
@@ -56,10 +58,24 @@ class Gate(ASGIMiddleware):
         keys = self._services.keys
         try:
             secret = bearer(scope)
-            return keys.recall(secret) or await self._services.crossing.call(keys.verify, secret)
+            return keys.recall(secret) or await self._verify(secret)
         except (KeyRejected, Unauthenticated):
             await count(scope, self._services.limiter, None)
             raise
+
+    async def _verify(self, secret: str) -> Principal:
+        """Ask who holds a secret, once for all that show it meanwhile: its memory ends for all at the same moment."""
+        task = self._asked.get(secret)
+        if task is None:
+            task = asyncio.create_task(self._services.crossing.call(self._services.keys.verify, secret))
+            self._asked[secret] = task
+            task.add_done_callback(lambda done: self._told(secret, done))
+        return await asyncio.shield(task)
+
+    def _told(self, secret: str, done: asyncio.Task[Principal]) -> None:
+        del self._asked[secret]
+        if not done.cancelled():
+            done.exception()  # looked at, so that askers who went away are not reported as a fault
 
 
 async def count(scope: Any, limiter: Limiter, principal: Principal | None, quota: str = "known") -> None:

@@ -64,7 +64,8 @@ def document(app: Litestar, *, public_url: str, version: str) -> dict[str, Any]:
 def _kinds(operations: Iterable[Found]) -> list[Any]:
     kinds: list[Any] = []
     for _, _, operation in operations:
-        named = [operation.body, *(answer.kind for answer in operation.answers)]
+        answered = [kind for answer in operation.answers for kind in (answer.kind, answer.or_kind)]
+        named = [operation.body, *answered]
         kinds += [kind for kind in named if kind not in {None, str, bytes} and kind not in kinds]
     return kinds
 
@@ -109,7 +110,10 @@ def _answer(answer: Answer) -> dict[str, Any]:
             name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in answer.headers.items()
         }
     if answer.kind is not None:
-        described["content"] = {kind: {"schema": _schema(answer.kind)} for kind in (answer.media_type, *answer.also)}
+        schema = _schema(answer.kind)
+        if answer.or_kind is not None:
+            schema = {"anyOf": [schema, _schema(answer.or_kind)]}
+        described["content"] = {kind: {"schema": schema} for kind in (answer.media_type, *answer.also)}
     return described
 
 

@@ -24,12 +24,13 @@ class Parameter(Struct, frozen=True, kw_only=True):
 class Answer(Struct, frozen=True, kw_only=True):
     """An answer that is no problem. ``headers`` are name and meaning; ``kind`` None has no body.
 
-    ``also`` are further media types that it may come in.
+    ``also`` are further media types that it may come in, ``or_kind`` another shape that it may have.
     """
 
     status: int
     description: str
     kind: Any = None
+    or_kind: Any = None
     media_type: str = "application/json"
     also: tuple[str, ...] = ()
     headers: dict[str, str] = {}

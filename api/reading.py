@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -23,6 +24,8 @@ _FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(?P<na
 _STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>[0-9]+)\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_POSITION = re.compile(r"[0-9]{1,18}")
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _SHOWN_CHARS = 200
 _ESCAPE = rb"\u"
 """Only so can a text hold what cannot be stored: bare control characters and surrogates are not JSON."""
@@ -137,3 +140,28 @@ def read_choice(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -
     if text is not None and text not in choices:
         raise Invalid([Fault(detail=f"expected one of {', '.join(choices)}", parameter=name)])
     return text
+
+
+def read_position(query: Mapping[str, str], name: str) -> int | None:
+    """Read a position of the log, None where it is not given.
+
+    :raises Invalid: not one.
+    """
+    text = query.get(name)
+    if text is not None and _POSITION.fullmatch(text) is None:
+        raise Invalid([Fault(detail="expected a position of the log", parameter=name)])
+    return None if text is None else int(text)
+
+
+def read_time(query: Mapping[str, str], name: str) -> datetime | None:
+    """Read a time with its offset (RFC 3339), None where it is not given.
+
+    :raises Invalid: not one.
+    """
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        return msgspec.convert(text, _Time, strict=False)
+    except msgspec.ValidationError:
+        raise Invalid([Fault(detail="expected a time such as 2026-01-31T12:00:00Z", parameter=name)]) from None

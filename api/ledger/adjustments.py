@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Response, post
+from litestar import post
+from litestar.types import ASGIApp
 from msgspec import Struct
 
 from api.call import Call
-from api.ledger.answers import DoneOut, SetOut, done, done_out, refused, set_out, verdict_name
+from api.ledger.answers import DoneOut, SetOut, done, done_out, problem_of, refused, set_out, verdict_name
 from api.ledger.asked import plain
 from api.ledger.bodies import AdjustIn
 from api.ledger.commands import credit
@@ -98,13 +99,13 @@ _APPROVE = Operation(
 
 
 @post("/ledger/adjustments", opt=_PROPOSE.options(), status_code=202)
-async def propose(request: Call) -> Response[bytes]:
+async def propose(request: Call) -> ASGIApp:
     """Ask for a change of a balance."""
     key, body, principal = request.idempotency_key(), await request.read(AdjustIn), request.principal
     desk = desk_of(request)
     account_id = principal.account_id if body.account_id is None else ids.parse("acc", body.account_id)
     if not await desk.owns(principal, account_id):
-        return request.problems.respond(Found(code="account-unknown"), request.instance)
+        return problem_of(request, Found(code="account-unknown"), request.instance)
     event = AdjustmentProposed(
         organisation_id=principal.organisation_id,
         account_id=account_id,
@@ -121,13 +122,13 @@ async def propose(request: Call) -> Response[bytes]:
 
 
 @post("/ledger/adjustments/{adjustment_id:str}/approve", opt=_APPROVE.options(), status_code=200)
-async def approve(request: Call) -> Response[bytes]:
+async def approve(request: Call) -> ASGIApp:
     """Agree to a change of a balance that somebody else asked for."""
     key, adjustment_id = request.idempotency_key(), request.id_of("adj", "adjustment_id")
     events = await request.cross(request.services.ledger.stream, adjustment_id, limit=2)
     proposal = read_proposal(events, request.principal.organisation_id, request.services.clock.now())
     if isinstance(proposal, Found):
-        return request.problems.respond(proposal, request.instance)
+        return problem_of(request, proposal, request.instance)
     (answer,) = await desk_of(request).submit([_approval(request, key, adjustment_id, proposal)])
     if isinstance(answer.verdict, Done):
         return done(done_out("adj", proposal.account_id, answer.verdict), 200, replayed=answer.replayed)
@@ -197,7 +198,7 @@ def read_proposal(events: Sequence[RecordedEvent], organisation_id: UUID, now: d
     return proposal
 
 
-def _refused(request: Call, verdict: Refused, instance: str, *, replayed: bool) -> Response[bytes]:
+def _refused(request: Call, verdict: Refused, instance: str, *, replayed: bool) -> ASGIApp:
     if verdict.code == StreamConflict.code:  # somebody approved it with another key
-        return request.problems.respond(Found(code="proposal-ended"), request.instance)
-    return request.problems.respond(refused(verdict, replayed=replayed), instance)
+        return problem_of(request, Found(code="proposal-ended"), request.instance)
+    return problem_of(request, refused(verdict, replayed=replayed), instance)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from ledger import limits
-from ledger.domain.events import AdjustmentCause, BudgetSubject, BudgetWindow, DebtCause, SpentAs
+from ledger.domain.events import AdjustmentCause, BudgetSubject, BudgetWindow, RevokeCause, SpentAs
 
 _CREDITS = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,6})?$"
 _SIGNED = r"^-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,6})?$"
@@ -143,7 +143,7 @@ class ReasonIn(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class RevokeIn(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Take a grant back, or ``amount`` of it, unspent credits first. What was spent is owed, or our loss."""
 
-    cause: DebtCause
+    cause: RevokeCause
     amount: Amount | None = None
     spent_as: SpentAs = "debt"
     reason: Code | None = None

@@ -24,6 +24,9 @@ from ledger.errors import OutcomeUnknown
 from ledger.limits import SUBMIT_TIMEOUT_S
 from ledger.ports import Request
 
+_GRACE_S = 1.0
+"""The ledger keeps the deadline itself, and says more; this is for when it does not."""
+
 LINKED = "http/linked"
 """What keys of groups are kept under."""
 
@@ -72,7 +75,7 @@ class Desk:
         :raises NotDone, OutcomeUnknown: ask again with the same keys.
         """
         try:
-            async with asyncio.timeout(SUBMIT_TIMEOUT_S):
+            async with asyncio.timeout(SUBMIT_TIMEOUT_S + _GRACE_S):
                 return await self._services.ledger.submit_async(requests)
         except TimeoutError:
             raise OutcomeUnknown("the deadline passed while the request was queued or written") from None

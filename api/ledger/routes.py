@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Response, post, put
+from litestar import post, put
 from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
 
 from api.auth import count_more
 from api.call import Call
@@ -67,7 +68,7 @@ def route_of(kind: Kind) -> HTTPRouteHandler:
     method = put if kind.method == "PUT" else post
 
     @method(f"/ledger{kind.path}", opt=operation_of(kind).options(), status_code=kind.status, name=kind.name)
-    async def handler(request: Call) -> Response[bytes]:
+    async def handler(request: Call) -> ASGIApp:
         key, body = request.idempotency_key(), await request.read(kind.body)
         target = _target(request, kind) if kind.target else NOBODY
         (outcome,) = await desk_of(request).do(request.principal, [Asked(kind, body, key, target)])
@@ -77,7 +78,7 @@ def route_of(kind: Kind) -> HTTPRouteHandler:
 
 
 @post("/ledger/batch", opt=_BATCH.options(), status_code=200)
-async def batch(request: Call) -> Response[bytes]:
+async def batch(request: Call) -> ASGIApp:
     """Many things at once."""
     wanted = asked(await request.read(BatchIn))
     await count_more(request.services.limiter, request.principal, count_of(wanted) - 1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, NoOpMeterProvider, Observation
-from opentelemetry.trace import Link, NoOpTracerProvider, Span, SpanKind, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Link, NoOpTracerProvider, Span, SpanKind, StatusCode
 from opentelemetry.util.types import Attributes
 
 from tallystick import __version__
@@ -51,6 +51,9 @@ class Telemetry:
 
         Of an exception it keeps the kind alone: messages and stacks may hold what a customer wrote.
         """
+        if not self.tracing:
+            yield INVALID_SPAN
+            return
         with self.tracer.start_as_current_span(
             name,
             context,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -176,3 +179,23 @@ def test_a_revoked_key_is_refused_at_once_here(site: Site) -> None:
 
 def _other_id(path: str) -> str:
     return re.sub(r"_[0-9a-f]{32}", "_" + "0" * 32, path)
+
+
+def test_a_key_is_asked_about_once_for_all_who_show_it_at_the_same_moment(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, asked = site.customer(), []
+    keys: Any = site.services.keys
+    verify = keys.verify
+
+    def slowly(secret: str) -> Any:
+        asked.append(secret)
+        time.sleep(0.2)
+        return verify(secret)
+
+    monkeypatch.setattr(keys, "verify", slowly)
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: ada.get("/balance").status_code, range(16)))
+    assert answers == [200] * 16 and len(asked) < 4
+    site.runtime.keys.revoke(ada.organisation_id, ada.key_id)
+    assert ada.get("/balance").status_code == 401

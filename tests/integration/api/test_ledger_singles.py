@@ -209,3 +209,49 @@ def test_statement_and_holds_of_any_account_are_read(ada: Organisation, site: Si
     lines = ada.service.get(f"/ledger/accounts/{other}/statement").json()["data"]
     assert [line["kind"] for line in lines] == ["hold", "grant"]
     assert ada.service.get("/holds").json()["data"] == []
+
+
+def test_invariant_29_an_account_is_shown_as_it_was(ada: Organisation, site: Site) -> None:
+    path = f"/ledger/accounts/{ada.account}"
+    hold = ada.hold("5")
+    held = ada.balance()
+    done(ada.service, f"/ledger/holds/{hold}/commit", {"amount": "5"})
+    done(ada.service, "/ledger/debits", {"amount": "10", "reason": "r"})
+    for query in (f"as_of_position={held['log_position']}", f"as_of={held['at'].replace('+', '%2B')}"):
+        then = ada.service.get(f"{path}/balance?{query}").json()
+        told = ("posted", "held", "available", "open_holds", "account_version")
+        assert [then[name] for name in told] == [held[name] for name in told], query
+        assert [one["hold_id"] for one in ada.service.get(f"{path}/holds?{query}").json()["data"]] == [hold]
+    assert ada.service.get(f"{path}/holds").json()["data"] == []
+    later = organisation(site)
+    before = later.service.get(f"/ledger/accounts/{later.account}/balance?as_of_position={held['log_position']}")
+    problem(before, 404, "account-unknown")
+
+
+def test_invariant_29_what_is_posted_by_the_dates_that_were_meant(ada: Organisation) -> None:
+    meant = datetime.now(UTC) - timedelta(days=3)
+    ada.grant("7", effective_at=meant.isoformat())
+    path = f"/ledger/accounts/{ada.account}/balance"
+    for days, posted in ((-4, "0"), (-2, "7"), (1, "107")):
+        at = (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        told = ada.service.get(f"{path}?effective_at={at}").json()
+        assert (told["account_id"], told["posted"]) == (ada.account, posted), days
+        assert told["log_position"] <= ada.balance()["log_position"]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("as_of_position=x", "as_of_position"),
+        ("as_of_position=-1", "as_of_position"),
+        ("as_of_position=999999999999", "as_of_position"),
+        ("as_of=2026-01-01", "as_of"),
+        ("as_of=2026-01-01T00:00:00", "as_of"),
+        ("as_of=9999-01-01T00:00:00Z", "as_of"),
+        ("effective_at=yesterday", "effective_at"),
+        ("as_of_position=1&as_of=2026-01-01T00:00:00Z", "as_of"),
+    ],
+)
+def test_a_point_that_is_none_or_lies_ahead_names_its_parameter(ada: Organisation, query: str, parameter: str) -> None:
+    found = problem(ada.service.get(f"/ledger/accounts/{ada.account}/balance?{query}"), 422, "invalid-request")
+    assert [error["parameter"] for error in found["errors"]] == [parameter]
