@@ -46,9 +46,12 @@ SELECT state FROM account_snapshots
 WHERE account_id = %s AND position <= %s AND format = %s ORDER BY position DESC LIMIT 1
 """
 
+# The limit stands inside, or the planner walks the whole log up to a position that is low.
 PAGE = f"""
-SELECT {_COLUMNS} FROM events
-WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s + %s AND notification_id <= %s
+SELECT * FROM (
+    SELECT {_COLUMNS} FROM events
+    WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s
+) AS page WHERE notification_id <= %s
 ORDER BY originator_version
 """  # noqa: S608  constants of ours
 
@@ -126,7 +129,7 @@ class PostgresPast:
 
     def page(self, account_id: UUID, after_version: int, until: int, limit: int) -> list[RecordedEvent]:
         """See ``Past``."""
-        return [recorded(row) for row in self._rows(PAGE, (account_id, after_version, after_version, limit, until))]
+        return [recorded(row) for row in self._rows(PAGE, (account_id, after_version, limit, until))]
 
     def page_back(self, account_id: UUID, version: int, limit: int) -> list[RecordedEvent]:
         """See ``Past``."""

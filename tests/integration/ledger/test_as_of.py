@@ -16,6 +16,7 @@ from ledger.drivers import Driver, catch_up
 from ledger.effective import EffectiveFollower, posted_change
 from ledger.follower import follow_once, register
 from ledger.store.memory import MemoryLedger
+from ledger.store.past import END_MOVES
 from ledger.store.reads import PostgresReader
 from ledger.writer import appending
 from tests.support.histories import mirrored
@@ -109,6 +110,14 @@ def test_a_state_of_another_format_is_read_from_snapshot_and_events(twins: Twins
     assert [(one.posted_ucr, one.grants, one.account_version) for one in found if one] == [
         (one.posted_ucr, one.grants, one.account_version) for one in expected if one
     ]
+
+
+def test_moves_of_a_grants_end_are_found_by_their_own_index(twins: Twins, pool: ConnectionPool[Any]) -> None:
+    with pool.connection() as connection:
+        connection.execute("SET LOCAL enable_seqscan = off")
+        params = (twins.lives.accounts[0], 1, 100, twins.lives.accounts[0], 16)
+        plan = connection.execute(f"EXPLAIN {END_MOVES}".encode(), params).fetchall()
+    assert "Index Scan Backward using events_moved_ends" in str(plan)
 
 
 def late(event: RecordedEvent) -> bool:
