@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import click
+from psycopg_pool import ConnectionPool
 
 from ledger.amounts import format_credits
+from ledger.as_of import point_of
 from ledger.drivers import Driver
+from ledger.errors import InvalidRequest
 from ledger.ids import parse, render
+from ledger.store.past import look
 from projections.lines import Line
 from projections.statement import PAGE_MAX, StatementFollower, StatementReader
 from tallystick.cli.common import json_option, print_json, running
+from tallystick.cli.times import TIME
 from tallystick.read_models import current, own_pool
 from tallystick.schema import require_migrated
 
@@ -21,8 +27,9 @@ from tallystick.schema import require_migrated
 @click.option("--organisation", required=True, help="Its id, org_….")
 @click.option("--account", help="Its id, acc_…; by default the organisation's first.")
 @click.option("--limit", type=click.IntRange(1, PAGE_MAX), default=50, show_default=True, help="Newest lines shown.")
+@click.option("--at", type=TIME, help="As of a time: the last lines that were recorded until then.")
 @json_option
-def command(*, organisation: str, account: str | None, limit: int, as_json: bool) -> None:
+def command(*, organisation: str, account: str | None, limit: int, at: datetime | None, as_json: bool) -> None:
     """What moved an account's credits, oldest line first."""
     try:
         organisation_id = parse("org", organisation)
@@ -34,11 +41,22 @@ def command(*, organisation: str, account: str | None, limit: int, as_json: bool
         current(StatementFollower(), Driver(pool))
         reader = StatementReader(pool)
         account_id = account_id or _first_account(reader, organisation_id)
-        lines = reader.latest(organisation_id, account_id, None, limit).lines[::-1]
+        lines = reader.latest(organisation_id, account_id, _end(pool, at), limit).lines[::-1]
     if as_json:
         print_json({"account": render("acc", account_id), "lines": [_as_dict(line) for line in lines]})
     else:
         _show(lines)
+
+
+def _end(pool: ConnectionPool, at: datetime | None) -> int | None:
+    """The position before which lines are shown."""
+    if at is None:
+        return None
+    try:
+        with look(pool) as past:
+            return point_of(past, None, at).position + 1
+    except InvalidRequest as error:
+        raise click.UsageError(error.detail) from error
 
 
 def _first_account(reader: StatementReader, organisation_id: UUID) -> UUID:
