@@ -114,7 +114,12 @@ def postgres_cpu_s(url: str) -> float:
     """Processor time of the server's processes so far, if it runs on this machine and this is Linux; else 0."""
     with psycopg.connect(url, autocommit=True) as connection:
         rows = connection.execute("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()").fetchall()
-    return sum(_ticks(int(pid)) for (pid,) in rows) / _TICKS_PER_S
+    return sum(process_cpu_s(int(pid)) for (pid,) in rows)
+
+
+def process_cpu_s(pid: int) -> float:
+    """Processor time of a process so far; 0 where this is not Linux."""
+    return _ticks(pid) / _TICKS_PER_S
 
 
 def _ticks(pid: int) -> int:

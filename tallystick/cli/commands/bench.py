@@ -6,6 +6,7 @@ import click
 import msgspec
 from msgspec.structs import asdict, replace
 
+from tallystick.bench import http as over_http
 from tallystick.bench.ledger import QUICK, Bench, LedgerFigures, Plan
 from tallystick.bench.load import Load
 from tallystick.cli.common import json_option, print_json, running
@@ -43,8 +44,27 @@ def ledger(  # noqa: PLR0913  one a flag
         show(figures)
 
 
-def show(figures: LedgerFigures) -> None:
+@command.command("http")
+@click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="Length of a part.")
+@click.option("--connections", type=click.IntRange(1, 1_000), default=64, show_default=True)
+@json_option
+def http(*, seconds: float, connections: int, as_json: bool) -> None:
+    """The ledger over HTTP, one by one and in batches of 1,000, on the server that we use and on the other."""
+    load = over_http.Load(seconds=seconds, connections=connections)
+    with running() as settings:
+        figures = over_http.measure(
+            settings, load, lambda part: None if as_json else click.echo(f"measuring: {part}", err=True)
+        )
+    if as_json:
+        print_json(figures)
+    else:
+        show(figures)
+
+
+def show(figures: LedgerFigures | over_http.HttpFigures) -> None:
     """One figure a line."""
     for name, value in asdict(figures).items():
-        if value is not msgspec.UNSET:
-            click.echo(f"{name:22} {value:>12,}")
+        if isinstance(value, int | float):
+            click.echo(f"{name:26} {value:>12,}")
+        elif value is not msgspec.UNSET:
+            click.echo(f"{name:26} {value or '-'!s:>12}")
