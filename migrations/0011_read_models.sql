@@ -22,8 +22,12 @@ ALTER TABLE book_grants ADD COLUMN revoked_ucr bigint NOT NULL DEFAULT 0
 CHECK (revoked_ucr BETWEEN 0 AND granted_ucr);
 CREATE INDEX book_grants_position ON book_grants (position);
 
--- tax_micro is what is still owed on the receipt's sale
+-- tax_micro is what is still owed on the receipt's sale, taken_micro what its revoked credits brought to taken_in
 ALTER TABLE book_receipts ADD COLUMN tax_micro bigint NOT NULL DEFAULT 0 CHECK (tax_micro >= 0);
+ALTER TABLE book_receipts ADD COLUMN taken_micro bigint NOT NULL DEFAULT 0 CHECK (taken_micro >= 0);
+ALTER TABLE book_receipts ADD COLUMN taken_in text NOT NULL DEFAULT '';
+-- why its money went back; empty while it is here
+ALTER TABLE book_receipts ADD COLUMN gone_for text NOT NULL DEFAULT '';
 
 -- What an account was sold at last (list_micro for list_ucr units), and what it owes for overdraft.
 CREATE TABLE book_tabs (

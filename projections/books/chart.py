@@ -50,6 +50,7 @@ AT_LIST = {"promo": PROMO_CONTRA, "referral": PROMO_CONTRA, "goodwill": GOODWILL
 """What the use of a kind that nobody paid for is booked against, at list price."""
 
 
+DISPUTES_LOSSES = "Expenses:Disputes:Losses"
 RECOVERED = {"reorganisation": RAIL_LOSSES}
 """What the repayment of a debt makes good, by its cause; for every other cause it is DISPUTES_RECOVERED."""
 
@@ -117,6 +118,11 @@ def taken_for(cause: str, currency: str) -> str:
             return CUSTOMER_BALANCE
         case _:
             return BREAKAGE
+
+
+def lost_for(cause: str) -> str:
+    """What bears the money that went back for credits that were used, by the cause."""
+    return DISPUTES_LOSSES if cause in ("refund", "dispute") else RAIL_LOSSES
 
 
 def _name(rail: str) -> str:

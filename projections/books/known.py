@@ -13,7 +13,11 @@ from projections.errors import Unbookable
 
 
 class Receipt(Struct, kw_only=True):
-    """What the books know of a receipt: what it brought, what of it still waits, and the tax owed on its sale."""
+    """What the books know of a receipt: what it brought, what of it still waits, and the tax owed on its sale.
+
+    Revoked credits have brought ``taken_micro`` to the account ``taken_in``, where its money is taken from when it goes
+    back; ``gone_for`` is why it did, and empty while it is here.
+    """
 
     receipt_id: UUID
     generation: int
@@ -25,6 +29,15 @@ class Receipt(Struct, kw_only=True):
     unapplied_micro: int
     suspense_micro: int
     tax_micro: int = 0
+    taken_micro: int = 0
+    taken_in: str = ""
+    gone_for: str = ""
+
+    def take(self, account: str, micro: int) -> None:
+        """Revoked credits bring an amount to an account."""
+        if micro and account != self.taken_in:
+            self.taken_in, self.taken_micro = account, 0
+        self.taken_micro += micro
 
 
 class Tab(Struct, kw_only=True):

@@ -42,17 +42,26 @@ def extended(event: events.GrantExtended, account_id: UUID, known: Known) -> Ent
 
 
 def revoked(event: events.CreditsRevoked, account_id: UUID, known: Known) -> Entry | None:
-    """Unspent credits are taken back; their deferred rest, and the tax on it, go where the cause says."""
+    """Unspent credits are taken back; their deferred rest, and the tax on it, go where the cause says.
+
+    What was held when the money went is taken as it comes back, and makes good a part of the loss that was booked then;
+    its tax is owed if the money has come back since.
+    """
     if not event.amount_ucr:
         return None
     grant = known.grant(event.grant_id)
     legs, changes = Legs(), Changes()
-    account = chart.taken_for(event.cause, grant.currency)
-    release(legs, grant, event.amount_ucr, changes, account)
-    if event.cause in _MONEY_BACK:
-        tax_micro = _tax_back(grant, event.amount_ucr, known)
+    receipt = known.receipts.get(grant.receipt_id) if grant.receipt_id and event.cause in _MONEY_BACK else None
+    over = receipt is not None and receipt.generation > grant.generation
+    gone = over or (receipt is not None and receipt.gone_for != "")
+    account = chart.lost_for(event.cause) if gone else chart.taken_for(event.cause, grant.currency)
+    taken_micro = release(legs, grant, event.amount_ucr, changes, account)
+    if receipt is not None and not over:
+        tax_micro = tax_back(grant, event.amount_ucr)
+        receipt.tax_micro -= tax_micro
         legs.debit(chart.tax_sales(grant.currency), grant.currency, tax_micro)
         legs.credit(account, grant.currency, tax_micro)
+        receipt.take(account, 0 if gone else taken_micro + tax_micro)
     legs.debit(chart.FROZEN, CREDIT, event.from_frozen_ucr)
     legs.debit(chart.AVAILABLE, CREDIT, event.amount_ucr - event.from_frozen_ucr)
     legs.credit(chart.REVOKED, CREDIT, event.amount_ucr)
@@ -63,16 +72,6 @@ def revoked(event: events.CreditsRevoked, account_id: UUID, known: Known) -> Ent
         account_id=account_id,
         receipt_id=grant.receipt_id,
     )
-
-
-def _tax_back(grant: Grant, units_ucr: int, known: Known) -> int:
-    """The tax of revoked units; a receipt whose money came back is taxed by its new grant."""
-    receipt = known.receipts.get(grant.receipt_id) if grant.receipt_id is not None else None
-    if receipt is None or receipt.generation > grant.generation:
-        return 0
-    tax_micro = tax_back(grant, units_ucr)
-    receipt.tax_micro -= tax_micro
-    return tax_micro
 
 
 def indebted(event: events.DebtIncurred, account_id: UUID, known: Known) -> Entry:

@@ -88,7 +88,7 @@ def _final(
         return None
     legs = Legs()
     if event.case == "restored":
-        _restored(legs, event)
+        _restored(legs, event, before.gone_for if before is not None else "")
     else:
         _received(legs, event, chart.UNAPPLIED)
     return _entry(f"receipt-{event.case}", legs, event)
@@ -113,10 +113,7 @@ def _waited(
 
 
 def _reversed(event: events.ReceiptReversed, receipt: Receipt) -> Entry | None:
-    """The money is gone: what still waited goes with it, the rest is a loss of the rail.
-
-    What the same append revoked has been credited to that loss already: see ``moves.revoked``.
-    """
+    """The money is gone: what still waited goes with it, and what its revoked credits gave up; the rest is a loss."""
     waiting_micro = receipt.unapplied_micro + receipt.suspense_micro
     if event.value_micro != receipt.value_micro:
         raise Unbookable(f"receipt {event.receipt_id} brought {receipt.value_micro}, not {event.value_micro}")
@@ -124,12 +121,15 @@ def _reversed(event: events.ReceiptReversed, receipt: Receipt) -> Entry | None:
     legs = Legs()
     legs.debit(chart.UNAPPLIED, event.currency, receipt.unapplied_micro)
     legs.debit(chart.suspense(event.rail), event.currency, receipt.suspense_micro)
-    legs.difference(chart.RAIL_LOSSES, event.currency, waiting_micro - event.value_micro)
+    legs.debit(receipt.taken_in, event.currency, receipt.taken_micro)
+    loss_micro = event.value_micro - waiting_micro - receipt.taken_micro
+    legs.difference(chart.lost_for(event.cause), event.currency, -loss_micro)
     legs.credit(accounts.assets, event.currency, event.value_micro)
     if accounts.commodity:
         legs.debit(accounts.world, accounts.commodity, receipt.amount_minor)
         legs.credit(accounts.wallet, accounts.commodity, receipt.amount_minor)
-    receipt.unapplied_micro = receipt.suspense_micro = 0
+    receipt.unapplied_micro = receipt.suspense_micro = receipt.taken_micro = 0
+    receipt.gone_for = event.cause
     return _entry("receipt-reversed", legs, event)
 
 
@@ -146,14 +146,14 @@ def _returned(legs: Legs, event: events.ReceiptFinal, for_net: str, before: Rece
     legs.credit(chart.tax_sales(event.currency), event.currency, again_micro)
     legs.credit(chart.UNAPPLIED, event.currency, event.unapplied_micro)
     legs.credit(chart.suspense(event.rail), event.currency, event.suspense_micro)
-    legs.difference(chart.RAIL_LOSSES, event.currency, event.value_micro - back_micro)
+    legs.difference(chart.lost_for(before.gone_for), event.currency, event.value_micro - back_micro)
 
 
-def _restored(legs: Legs, event: events.ReceiptFinal) -> None:
-    """A reversed receipt is back, its credits were never taken: what does not wait again undoes the rail's loss."""
+def _restored(legs: Legs, event: events.ReceiptFinal, gone_for: str) -> None:
+    """A reversed receipt is back, its credits were never taken: what does not wait again undoes the loss."""
     _cash(legs, event)
     waiting_micro = event.unapplied_micro + event.suspense_micro
-    legs.difference(chart.RAIL_LOSSES, event.currency, event.value_micro - waiting_micro)
+    legs.difference(chart.lost_for(gone_for), event.currency, event.value_micro - waiting_micro)
     legs.credit(chart.UNAPPLIED, event.currency, event.unapplied_micro)
     legs.credit(chart.suspense(event.rail), event.currency, event.suspense_micro)
 

@@ -24,7 +24,7 @@ READ_RECEIPTS = Statement(
     "books-read-receipts",
     """
     SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro,
-           tax_micro
+           tax_micro, taken_micro, taken_in, gone_for
     FROM book_receipts WHERE receipt_id = ANY(%(ids)s)
     """,
 )
@@ -87,15 +87,16 @@ UPSERT_RECEIPTS = Statement(
     "books-upsert-receipts",
     """
     INSERT INTO book_receipts (receipt_id, generation, rail, asset, amount_minor, currency, value_micro,
-                               unapplied_micro, suspense_micro, tax_micro)
+                               unapplied_micro, suspense_micro, tax_micro, taken_micro, taken_in, gone_for)
     SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro,
-           tax_micro
+           tax_micro, taken_micro, taken_in, gone_for
     FROM json_populate_recordset(CAST(NULL AS book_receipts), CAST(%(rows)s AS json))
     ON CONFLICT (receipt_id) DO UPDATE
     SET generation = EXCLUDED.generation, rail = EXCLUDED.rail, asset = EXCLUDED.asset,
         amount_minor = EXCLUDED.amount_minor, currency = EXCLUDED.currency, value_micro = EXCLUDED.value_micro,
         unapplied_micro = EXCLUDED.unapplied_micro, suspense_micro = EXCLUDED.suspense_micro,
-        tax_micro = EXCLUDED.tax_micro
+        tax_micro = EXCLUDED.tax_micro, taken_micro = EXCLUDED.taken_micro, taken_in = EXCLUDED.taken_in,
+        gone_for = EXCLUDED.gone_for
     """,
 )
 EXTENT = Statement("books-extent", "SELECT count(*), coalesce(max(position), 0) FROM book_entries")

@@ -60,12 +60,13 @@ def unuse(legs: Legs, slices: Iterable[Slice], known: Known) -> Changes:
     return changes
 
 
-def release(legs: Legs, grant: Grant, units_ucr: int, changes: Changes, account: str) -> None:
+def release(legs: Legs, grant: Grant, units_ucr: int, changes: Changes, account: str) -> int:
     """Units leave a grant without being used: what they had deferred goes to an account that the cause names."""
     deferred_micro, _ = changes.leave(grant, units_ucr)
     if grant.kind in chart.DEFERRED:
         legs.debit(chart.DEFERRED[grant.kind], grant.currency, deferred_micro)
         legs.credit(account, grant.currency, deferred_micro)
+    return deferred_micro
 
 
 def total(slices: Iterable[Slice]) -> int:

@@ -207,6 +207,7 @@ def reorganise(history: History) -> None:
     if not history.bought:
         return
     found = history.bought.pop(history.dice.randrange(len(history.bought)))
+    cause: payments.ReversalCause = history.dice.choice(["reorganisation", "refund", "dispute"])
     gone = payments.ReceiptReversed(
         receipt_id=found.receipt_id,
         generation=found.generation,
@@ -215,8 +216,10 @@ def reorganise(history: History) -> None:
         value_micro=found.value_micro,
         credits_kept_ucr=0,
         reversed_at=history.clock.now(),
+        credits_revoked_ucr=found.amount_ucr,
+        cause=cause,
     )
-    command = commands.RevokeCredits(account_id=found.account_id, grant_id=found.grant_id, cause="reorganisation")
+    command = commands.RevokeCredits(account_id=found.account_id, grant_id=found.grant_id, cause=cause)
     companion = Companion(found.receipt_id, found.version, (encode_event(gone),))
     if history.done(command, on_accept=(companion,)) and not history.closed(found.account_id):
         history.dice.choice([come_back, lambda *_: None])(history, found)
