@@ -1,4 +1,4 @@
-# One image for every process of ours: tallystick migrate | serve | work | follow, and tallystick demo.
+# One image for every process of ours: tallystick migrate | write | serve | work | follow, and tallystick demo.
 FROM python:3.12-slim-trixie AS build
 WORKDIR /source
 COPY requirements/ requirements/
@@ -15,7 +15,8 @@ FROM python:3.12-slim-trixie
 COPY --from=build /opt/tallystick /opt/tallystick
 ENV PATH=/opt/tallystick/bin:$PATH \
     PYTHONUNBUFFERED=1
-RUN useradd --uid 10001 --create-home tallystick
+RUN useradd --uid 10001 --create-home tallystick \
+ && install --directory --mode 0700 --owner tallystick --group tallystick /run/tallystick
 USER 10001
 WORKDIR /home/tallystick
 EXPOSE 8000

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import LiteralString
 
 import psycopg
 from psycopg import sql
+
+from migrations import grants
 
 ADVISORY_LOCK = 0x7461_6C6C_7901
 """Held while migrating: processes that start together take turns."""
@@ -27,16 +28,7 @@ LOCK_TIMEOUT_S = 5
 _TURN_S = 0.05
 OUTSIDE_TRANSACTION = "-- outside a transaction"
 _NAME = re.compile(r"(?P<number>[0-9]{4})_[a-z0-9_]+\.sql")
-_APPEND_ONLY = "events"
 _OWN_TABLE = "schema_migrations"
-_GRANTS: tuple[LiteralString, ...] = (
-    "GRANT USAGE ON SCHEMA {schema} TO {role}",
-    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
-    "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
-    "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role}",
-    "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON schema_migrations FROM {role}",
-)
-_REVOKE_ON_EVENTS = "REVOKE UPDATE, DELETE, TRUNCATE ON events FROM {role}"
 
 
 class MigrationError(Exception):
@@ -88,12 +80,20 @@ def _read(entry: Traversable) -> Migration:
     return Migration(int(match["number"]), entry.name.removesuffix(".sql"), text, checksum)
 
 
-def migrate(owner_url: str, *, serving_role: str | None, migrations: Sequence[Migration] | None = None) -> list[str]:
+def migrate(
+    owner_url: str,
+    *,
+    serving_role: str | None,
+    writing_role: str | None = None,
+    migrations: Sequence[Migration] | None = None,
+) -> list[str]:
     """Bring a database up to date; returns the names of what was applied, which may be none.
 
     :param owner_url: address as the role that owns the objects.
-    :param serving_role: role that gets its rights afterwards: everything on rows, but only SELECT and INSERT on events.
-    :raises MigrationError: an applied file was edited, or the database is newer than this program.
+    :param serving_role: login role of those who serve, which gets its rights afterwards; see ``migrations.grants``.
+    :param writing_role: login role of the writer, likewise.
+    :raises MigrationError: an applied file was edited, the database is newer than this program, or a role is not in
+        its group and the owner may not put it there.
     :raises psycopg.Error: a statement failed; its whole file was rolled back.
     """
     migrations = read_migrations() if migrations is None else migrations
@@ -106,8 +106,7 @@ def migrate(owner_url: str, *, serving_role: str | None, migrations: Sequence[Mi
         for migration in migrations:
             if migration.name in state.pending:
                 _apply(connection, migration)
-        if serving_role is not None:
-            _grant(connection, serving_role)
+        _grant(connection, serving_role, writing_role)
         return list(state.pending)
 
 
@@ -183,14 +182,12 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
         connection.execute(record, [migration.name, migration.checksum])
 
 
-def _grant(connection: psycopg.Connection, role: str) -> None:
-    """Give the serving role its rights and take away what it may not have, whatever it had before."""
-    found = connection.execute("SELECT current_schema(), to_regclass(%s) IS NOT NULL", [_APPEND_ONLY]).fetchone()
-    assert found is not None
-    schema, has_events = found
-    names = {"role": sql.Identifier(role), "schema": sql.Identifier(schema)}
-    with connection.transaction():
-        for statement in _GRANTS:
-            connection.execute(sql.SQL(statement).format(**names))
-        if has_events:
-            connection.execute(sql.SQL(_REVOKE_ON_EVENTS).format(**names))
+def _grant(connection: psycopg.Connection, serving: str | None, writing: str | None) -> None:
+    """Give every role its rights and take away what it may not have, whatever it had before."""
+    if not grants.groups_exist(connection):
+        assert serving is None and writing is None, "a migration makes the groups"
+        return
+    try:
+        grants.apply_grants(connection, serving=serving, writing=writing)
+    except grants.MembershipMissing as error:
+        raise MigrationError(str(error)) from error

@@ -10,9 +10,11 @@ import psycopg
 import redis
 from psycopg.rows import TupleRow
 
+from ledger.remote.probe import NO_WRITER
 from migrations import runner
 from tallystick.clock import SystemClock
 from tallystick.settings import Settings
+from tallystick.writing import unavailable
 
 CONNECT_TIMEOUT_S = 5
 CLOCK_SKEW_MAX_S = 30.0
@@ -20,6 +22,7 @@ POSTGRES_VERSION_MIN = 160_000
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 _NOT_DURABLE = {"off", "local"}
 _FORBIDDEN = ("UPDATE", "DELETE", "TRUNCATE")
+_APPEND = "INSERT"
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,6 +41,9 @@ def examine(settings: Settings) -> list[Finding]:
     found += _database("database", settings.database_url, _serving_findings)
     if settings.database_owner_url is not None:
         found += _database("database owner", settings.database_owner_url, _owner_findings)
+    if settings.database_writer_url is not None:
+        found += _database("database writer", settings.database_writer_url, _writing_findings)
+    found.append(_writer(settings, found))
     found.append(_redis(settings.redis_url))
     return found
 
@@ -133,12 +139,8 @@ def _schema(url: str) -> Finding:
 
 
 def _history(connection: psycopg.Connection[TupleRow]) -> Finding:
-    """The serving role may append events and nothing else: not as superuser, not as owner, not by a right."""
-    rights = [
-        right
-        for right in _FORBIDDEN
-        if _one(connection, "SELECT has_table_privilege('events', %s)::text", right) == "true"
-    ]
+    """The serving role may read events and nothing else: not as superuser, not as owner, not by a right."""
+    rights = _rights(connection, (_APPEND, *_FORBIDDEN))
     owns = "SELECT pg_has_role(relowner, 'MEMBER')::text FROM pg_class WHERE oid = 'events'::regclass"
     if _one(connection, owns) == "true":
         rights.append("everything, as its owner")
@@ -146,7 +148,39 @@ def _history(connection: psycopg.Connection[TupleRow]) -> Finding:
     if rights:
         remedy = "serve as another role: DATABASE_URL for serving, DATABASE_OWNER_URL for migrating"
         return Finding("history", ok=False, seen=f"{role} may do to events: {', '.join(rights)}", remedy=remedy)
-    return Finding("history", ok=True, seen=f"{role} can append events and cannot change them")
+    return Finding("history", ok=True, seen=f"{role} can neither append nor change events")
+
+
+def _writing_findings(connection: psycopg.Connection[TupleRow], url: str) -> Iterator[Finding]:
+    """The writer's role may append events and not change them."""
+    assert url
+    if connection.execute("SELECT to_regclass('events') IS NOT NULL").fetchone() != (True,):
+        return
+    role, rights = connection.info.user, _rights(connection, _FORBIDDEN)
+    if not _rights(connection, (_APPEND,)):
+        remedy = "name a role that may: DATABASE_WRITER_URL, and run tallystick migrate"
+        yield Finding("writing role", ok=False, seen=f"{role} may not append to the log", remedy=remedy)
+    elif rights:
+        remedy = "write as another role than the one that migrates: DATABASE_WRITER_URL"
+        yield Finding("writing role", ok=False, seen=f"{role} may do to events: {', '.join(rights)}", remedy=remedy)
+    else:
+        yield Finding("writing role", ok=True, seen=f"{role} can append events and cannot change them")
+
+
+def _rights(connection: psycopg.Connection[TupleRow], among: tuple[str, ...]) -> list[str]:
+    query = "SELECT has_table_privilege('events', %s)::text"
+    return [right for right in among if _one(connection, query, right) == "true"]
+
+
+def _writer(settings: Settings, found: list[Finding]) -> Finding:
+    """The writer's process answers; without it, commands write for themselves where their role may, and none serves."""
+    reason = unavailable(settings)
+    if reason is None:
+        return Finding("writer", ok=True, seen=f"answers at {settings.writer_path}")
+    alone = reason.startswith(NO_WRITER) and any(one.name == "writing role" and one.ok for one in found)
+    if alone:
+        return Finding("writer", ok=True, seen=f"{reason}; commands append by themselves, serve and work cannot")
+    return Finding("writer", ok=False, seen=reason, remedy="start tallystick write, of this release")
 
 
 def _one(connection: psycopg.Connection[TupleRow], query: str, *parameters: str) -> str:

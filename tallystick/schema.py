@@ -12,15 +12,26 @@ from tallystick.settings import Settings
 def migrate(settings: Settings) -> list[str]:
     """Apply what is pending; returns the names applied.
 
-    Migrates as DATABASE_OWNER_URL, else as DATABASE_URL, and gives the serving role its rights.
+    Migrates as DATABASE_OWNER_URL, else as DATABASE_URL, and gives the roles of the others their rights.
 
     :raises migrations.runner.MigrationError: files and database do not fit together.
     """
     assert settings.database_url is not None, "embedded servers are started first"
-    role = conninfo_to_dict(settings.database_url).get("user")
     if settings.database_owner_url is None:
-        return runner.migrate(settings.database_url, serving_role=None)
-    return runner.migrate(settings.database_owner_url, serving_role=str(role) if role else None)
+        return runner.migrate(
+            settings.database_url, serving_role=None, writing_role=_user(settings.database_writer_url)
+        )
+    return runner.migrate(
+        settings.database_owner_url,
+        serving_role=_user(settings.database_url),
+        writing_role=_user(settings.database_writer_url),
+    )
+
+
+def _user(url: str | None) -> str | None:
+    """The role that an address names."""
+    found = conninfo_to_dict(url).get("user") if url is not None else None
+    return str(found) if found else None
 
 
 def require_migrated(settings: Settings) -> None:

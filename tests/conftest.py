@@ -72,7 +72,7 @@ def pool(database: Database) -> Generator[ConnectionPool[Any]]:
 @pytest.fixture
 def postgres_ledger(database: Database, pool: ConnectionPool[Any]) -> Generator[PostgresLedger]:
     """The ledger on a database of the test's own, with its writer's thread."""
-    ledger = PostgresLedger(database.serving_url, pool, clock=SystemClock(), secret=SECRET.encode(), sleep=time.sleep)
+    ledger = PostgresLedger(database.writer_url, pool, clock=SystemClock(), secret=SECRET.encode(), sleep=time.sleep)
     yield ledger
     ledger.close()
 
@@ -93,6 +93,7 @@ def settings(database: Database, redis_url: str, tmp_path: Path) -> Settings:
         secret=SECRET,
         database_url=database.serving_url,
         database_owner_url=database.owner_url,
+        database_writer_url=database.writer_url,
         redis_url=redis_url,
         sandbox=True,
         port=0,

@@ -8,6 +8,7 @@ from pathlib import Path
 from ledger.remote import limits, protocol
 from ledger.remote.protocol import FromWriter, ProtocolError, Unwelcome, Welcome
 
+NO_WRITER = "no writer answers at"
 _READ_BYTES = 4096
 
 
@@ -22,7 +23,7 @@ def probe(path: Path, secret: bytes, *, timeout_s: float = limits.GREETING_LIMIT
     except TimeoutError:
         return f"the writer at {path} does not answer within {timeout_s:g} s"
     except OSError as error:
-        return f"no writer answers at {path}: {error.strerror or error}"
+        return f"{NO_WRITER} {path}: {error.strerror or error}"
     except ProtocolError as error:
         return f"what answers at {path} is no writer of ours: {error}"
     if isinstance(said, Unwelcome):

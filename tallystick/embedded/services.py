@@ -70,7 +70,11 @@ def _started(settings: Settings) -> Generator[Settings]:
             postgres = EmbeddedPostgres(home, user)
             stack.callback(postgres.stop)
             postgres.start()
-            addresses |= {"database_url": postgres.serving_url, "database_owner_url": postgres.owner_url}
+            addresses |= {
+                "database_url": postgres.serving_url,
+                "database_owner_url": postgres.owner_url,
+                "database_writer_url": postgres.writer_url,
+            }
         if settings.embeds_redis:
             redis = EmbeddedRedis(home, user)
             stack.callback(redis.stop)

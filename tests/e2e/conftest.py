@@ -33,7 +33,7 @@ def stage(browser: Browser, postgres_server: EmbeddedPostgres, redis_server: Emb
         client.flushall()
     with (
         servers.database_from(postgres_server, servers.MIGRATED) as database,
-        pages.stage(database.serving_url, database.owner_url, redis_server.url) as found,
+        pages.stage(database, redis_server.url) as found,
     ):
         yield found
 

@@ -25,12 +25,14 @@ from tallystick.doctor import examine
 from tallystick.embedded import folders, postgres
 from tallystick.embedded.postgres import SUPERUSER, EmbeddedPostgres
 from tallystick.settings import Settings, variables
+from tests.conftest import SECRET
 from tests.support import composed, servers
 from tests.support.composed import Process
 from tests.support.requirements import ROOT
+from tests.support.writers import short_folder
 
 DEPLOY = ROOT / "deploy"
-RUNNING = ("api", "worker", "follower")
+RUNNING = ("writer", "api", "worker", "follower")
 
 
 @pytest.fixture
@@ -49,19 +51,27 @@ def store() -> Generator[str]:
 
 
 @pytest.fixture
-def addresses(settings: Settings, store: str, tmp_path: Path) -> dict[str, str]:
+def socket_folder() -> Generator[Path]:
+    """The volume that the writer shares with its callers."""
+    with short_folder() as found:
+        yield found
+
+
+@pytest.fixture
+def addresses(settings: Settings, store: str, tmp_path: Path, socket_folder: Path) -> dict[str, str]:
     """From what the file says to where it is here. Ports are one set a process in Docker and one set a machine here."""
-    secrets = {
-        "tallystick_secret": settings.secret,
-        "database_url": settings.database_url,
-        "database_owner_url": settings.database_owner_url,
-        "s3_access_key_id": "key",
-        "s3_secret_access_key": "secret",
+    shared = {"tallystick_secret": settings.secret, "database_url": settings.database_url}
+    own = {
+        "tallystick": {"s3_access_key_id": "key", "s3_secret_access_key": "secret"},
+        "writer": {"database_writer_url": settings.database_writer_url},
+        "migrate": {"database_owner_url": settings.database_owner_url},
     }
-    composed.write_secrets(tmp_path / "secrets.toml", secrets)
+    for name, values in own.items():
+        composed.write_secrets(tmp_path / f"{name}.toml", shared | values)
     assert settings.redis_url is not None
     return {
-        "/run/secrets/tallystick.toml": str(tmp_path / "secrets.toml"),
+        "/run/secrets/": f"{tmp_path}/",
+        "/run/tallystick": str(socket_folder),
         "redis://redis:6379/0": settings.redis_url,
         "http://store.localhost:7070": store,
         "/tmp/": f"{tmp_path}/",
@@ -129,13 +139,18 @@ def test_the_secret_file_is_written_once_and_has_what_settings_read(tmp_path: Pa
     script = tmp_path / "make-secrets.sh"
     script.write_bytes((DEPLOY / "make-secrets.sh").read_bytes())
     subprocess.run(["sh", script], check=True, capture_output=True)
-    written = tmp_path / "secrets" / "tallystick.toml"
-    first = written.read_text()
+    names = ("tallystick", "writer", "migrate")
+    written = [tmp_path / "secrets" / f"{name}.toml" for name in names]
+    first = [file.read_text() for file in written]
     assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
-    found = settings_module.load({"TALLYSTICK_CONFIG": str(written)})
-    assert found.secret and found.database_url and found.database_owner_url and found.s3_secret_access_key
+    serving, writer, migrate = (settings_module.load({"TALLYSTICK_CONFIG": str(file)}) for file in written)
+    assert serving.secret and serving.secret == writer.secret == migrate.secret
+    assert serving.database_url and serving.database_url == writer.database_url and serving.s3_secret_access_key
+    assert writer.database_writer_url and migrate.database_owner_url
+    assert not serving.database_writer_url and not serving.database_owner_url, "who serves cannot become another"
+    assert not writer.database_owner_url
     assert subprocess.run(["sh", script], check=False, capture_output=True).returncode == 1
-    assert written.read_text() == first
+    assert [file.read_text() for file in written] == first
 
 
 class BareCluster(EmbeddedPostgres):
@@ -156,32 +171,43 @@ def test_the_roles_of_the_composed_database_are_those_that_doctor_wants(tmp_path
                     "SELECT rolname, rolsuper, rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid "
                     "WHERE rolname LIKE 'tallystick%' ORDER BY rolname"
                 ).fetchall()
-            assert found == [("tallystick", False, True), ("tallystick_owner", False, True)]
-            given = Settings(database_url=cluster.serving_url, database_owner_url=cluster.owner_url)
+            assert found == [
+                ("tallystick", False, True),
+                ("tallystick_owner", False, True),
+                ("tallystick_serving", False, None),
+                ("tallystick_writer", False, True),
+                ("tallystick_writing", False, None),
+            ]
+            given = Settings(
+                secret=SECRET,
+                data_dir=tmp_path,
+                database_url=cluster.serving_url,
+                database_owner_url=cluster.owner_url,
+                database_writer_url=cluster.writer_url,
+            )
             assert migrated_and_guarded(given)
         finally:
             cluster.stop()
 
 
 def run_roles_script(cluster: EmbeddedPostgres, folder: Path) -> None:
-    secrets = folder / "secrets.toml"
-    composed.write_secrets(
-        secrets,
-        {
-            "database_url": "postgresql://tallystick:one@postgres:5432/tallystick",
-            "database_owner_url": "postgresql://tallystick_owner:two@postgres:5432/tallystick",
-        },
-    )
+    for file, name, role in (
+        ("tallystick", "database_url", "tallystick"),
+        ("migrate", "database_owner_url", "tallystick_owner"),
+        ("writer", "database_writer_url", "tallystick_writer"),
+    ):
+        url = f"postgresql://{role}:{file}@postgres:5432/tallystick"
+        composed.write_secrets(folder / f"{file}.toml", {name: url})
     environment = {
         "PATH": f"{postgres._binaries(folders.service_user('nobody'))}:{os.environ['PATH']}",
         "PGHOST": str(conninfo_to_dict(cluster.url(SUPERUSER))["host"]),
-        "TALLYSTICK_SECRETS_FILE": str(secrets),
+        "TALLYSTICK_SECRETS": str(folder),
     }
     subprocess.run(["sh", DEPLOY / "postgres-roles.sh"], env=environment, check=True, capture_output=True, text=True)
 
 
 def migrated_and_guarded(given: Settings) -> bool:
     assert schema.migrate(given)
-    wanted = {"schema", "history", "migrating role"}
+    wanted = {"schema", "history", "migrating role", "writing role"}
     found = {finding.name: finding.ok for finding in examine(given.with_values(redis_url="redis://127.0.0.1:1/0"))}
     return all(found[name] for name in wanted)

@@ -7,6 +7,7 @@ import psycopg
 from tallystick.doctor import Finding, examine
 from tallystick.settings import Settings
 from tests.support.servers import Database
+from tests.support.writers import short_folder, store_of, writer_at
 
 
 def wrong(settings: Settings) -> list[Finding]:
@@ -25,6 +26,27 @@ def test_serving_as_the_owner_is_wrong(settings: Settings, database: Database) -
 
 def test_serving_as_superuser_is_wrong(settings: Settings, database: Database) -> None:
     assert [found.name for found in wrong(settings.with_values(database_url=database.superuser_url))] == ["history"]
+
+
+def test_serving_as_the_writer_is_wrong(settings: Settings, database: Database) -> None:
+    (found,) = wrong(settings.with_values(database_url=database.writer_url))
+    assert found.name == "history" and "INSERT" in found.seen
+
+
+def test_writing_as_who_serves_or_owns_is_wrong(settings: Settings, database: Database) -> None:
+    for url in (database.serving_url, database.owner_url):
+        assert [one.name for one in wrong(settings.with_values(database_writer_url=url))] == ["writing role", "writer"]
+
+
+def test_a_host_that_may_not_append_wants_a_writer_that_answers(settings: Settings, database: Database) -> None:
+    with short_folder() as folder:
+        here = settings.with_values(database_writer_url=None, writer_socket=folder / "w.sock")
+        (found,) = wrong(here)
+        assert found.name == "writer" and "start tallystick write" in found.remedy
+        with writer_at(here.writer_path, store_of(database.writer_url), here.key_for("ledger-digests")):
+            assert wrong(here) == []
+        with writer_at(here.writer_path, store_of(database.writer_url), b"another secret"):
+            assert [one.name for one in wrong(here)] == ["writer"]
 
 
 def test_a_single_right_on_past_events_is_wrong(settings: Settings, database: Database) -> None:

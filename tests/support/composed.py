@@ -65,7 +65,9 @@ class Process:
         deadline = time.monotonic() + HEALTHY_WITHIN_S
         while True:
             assert self._process.poll() is None, self.log
-            checked = subprocess.run(self._program(test[1:]), capture_output=True, text=True, check=False)
+            checked = subprocess.run(
+                self._program(test[1:]), env=self._environment(), capture_output=True, text=True, check=False
+            )
             if checked.returncode == 0:
                 return
             assert time.monotonic() < deadline, checked.stderr + self.log

@@ -58,6 +58,7 @@ class Site:
     """One installation's addresses, as a worker process is given them."""
 
     database_url: str
+    writer_url: str
     redis_url: str
     pictures: str
     nodes: tuple[str, ...]
@@ -74,7 +75,7 @@ class Parts:
         self.pool: ConnectionPool[Any] = ConnectionPool(
             site.database_url, min_size=1, max_size=12, open=True, check=ConnectionPool.check_connection
         )
-        self.ledger = PostgresLedger(site.database_url, self.pool, clock=self.clock, secret=SECRET, sleep=time.sleep)
+        self.ledger = PostgresLedger(site.writer_url, self.pool, clock=self.clock, secret=SECRET, sleep=time.sleep)
         self.redis = redis.Redis.from_url(site.redis_url, socket_timeout=2.0, socket_connect_timeout=1.0)
         self.catalogue = _quickened(shipped(), site.times)
         self.objects = LocalObjects(Path(site.pictures), secret=SECRET, base_url="http://here/files")

@@ -23,6 +23,7 @@ from tests.support.api import Site, serving
 from tests.support.ledger import CREDIT, grant
 from tests.support.nodes import StandIn
 from tests.support.requirements import require
+from tests.support.servers import Database
 
 SECRET = "a secret for tests, of at least thirty-two bytes"
 PHONE = {"width": 390, "height": 844}
@@ -60,7 +61,7 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(database_url: str, owner_url: str, redis_url: str) -> Generator[Stage]:
+def stage(database: Database, redis_url: str) -> Generator[Stage]:
     """Everything, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="tallystick-e2e-") as folder:
         node_data = Path(folder) / "node"
@@ -69,8 +70,9 @@ def stage(database_url: str, owner_url: str, redis_url: str) -> Generator[Stage]
         settings = Settings(
             data_dir=Path(folder) / "data",
             secret=SECRET,
-            database_url=database_url,
-            database_owner_url=owner_url,
+            database_url=database.serving_url,
+            database_owner_url=database.owner_url,
+            database_writer_url=database.writer_url,
             redis_url=redis_url,
             sandbox=True,
             port=0,

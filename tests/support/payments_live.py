@@ -113,10 +113,10 @@ class DyingDriver(Driver):
 
 
 def main() -> None:
-    """Work the inbox of a database (first argument) and die at a statement (second)."""
-    url, statement = sys.argv[1:]
+    """Work the inbox of a database (as who serves and who writes: two arguments) and die at a statement (the third)."""
+    url, writer_url, statement = sys.argv[1:]
     with ConnectionPool[Any](url, min_size=1, max_size=4) as pool:
-        ledger = PostgresLedger(url, pool, clock=SystemClock(), secret=b"secret", sleep=time.sleep)
+        ledger = PostgresLedger(writer_url, pool, clock=SystemClock(), secret=b"secret", sleep=time.sleep)
         world = LiveWorld(pool, ledger)
         dying = PaymentDriver(DyingDriver(pool, ledger, statement), ledger, {"sandbox": world.rail})
         Settler(dying, world.terms).work()

@@ -16,7 +16,14 @@ from psycopg import sql
 
 from migrations import runner
 from tallystick.embedded import folders
-from tallystick.embedded.postgres import OWNER_ROLE, SERVING_ROLE, SUPERUSER, EmbeddedPostgres, create_database
+from tallystick.embedded.postgres import (
+    OWNER_ROLE,
+    SERVING_ROLE,
+    SUPERUSER,
+    WRITER_ROLE,
+    EmbeddedPostgres,
+    create_database,
+)
 from tallystick.embedded.redis import EmbeddedRedis
 
 MIGRATED = "migrated"
@@ -31,6 +38,7 @@ class Database:
     name: str
     owner_url: str
     serving_url: str
+    writer_url: str
     superuser_url: str
 
 
@@ -54,7 +62,7 @@ def postgres_with_template() -> Generator[EmbeddedPostgres]:
             server.start()
             with _administrate(server) as connection:
                 create_database(connection, MIGRATED)
-            runner.migrate(server.url(OWNER_ROLE, MIGRATED), serving_role=SERVING_ROLE)
+            runner.migrate(server.url(OWNER_ROLE, MIGRATED), serving_role=SERVING_ROLE, writing_role=WRITER_ROLE)
             yield server
         finally:
             server.stop()
@@ -68,7 +76,11 @@ def database_from(server: EmbeddedPostgres, template: str) -> Generator[Database
         create_database(connection, name, template=template)
         try:
             yield Database(
-                name, server.url(OWNER_ROLE, name), server.url(SERVING_ROLE, name), server.url(SUPERUSER, name)
+                name=name,
+                owner_url=server.url(OWNER_ROLE, name),
+                serving_url=server.url(SERVING_ROLE, name),
+                writer_url=server.url(WRITER_ROLE, name),
+                superuser_url=server.url(SUPERUSER, name),
             )
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

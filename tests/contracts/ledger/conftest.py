@@ -31,7 +31,7 @@ class World:
 @pytest.fixture
 def socket_ledger(database: Database, pool: ConnectionPool[Any]) -> Iterator[SocketLedger]:
     """The ledger with a writer that is reached over a socket."""
-    with short_folder() as folder, writer_at(folder / "w.sock", store_of(database.serving_url), SECRET.encode()):
+    with short_folder() as folder, writer_at(folder / "w.sock", store_of(database.writer_url), SECRET.encode()):
         ledger = SocketLedger(folder / "w.sock", pool, clock=SystemClock(), secret=SECRET.encode())
         yield ledger
         ledger.close()

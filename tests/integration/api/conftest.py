@@ -29,6 +29,7 @@ def module_settings(
             secret="a secret for tests, of at least thirty-two bytes",
             database_url=database.serving_url,
             database_owner_url=database.owner_url,
+            database_writer_url=database.writer_url,
             redis_url=redis_server.url,
             sandbox=True,
         )

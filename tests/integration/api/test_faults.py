@@ -13,7 +13,7 @@ from litestar import Litestar
 from api.app import create_app
 from api.call import Call
 from ledger.errors import NotDone, OutcomeUnknown
-from tallystick.embedded.postgres import SERVING_ROLE
+from tallystick.embedded.postgres import SERVING_ROLE, WRITER_ROLE
 from tallystick.settings import Settings
 from tests.support import servers
 from tests.support.api import PROMPT, Site, serving
@@ -74,7 +74,12 @@ def test_more_calls_than_may_wait_are_refused_at_once(site: Site, monkeypatch: p
 def test_a_database_that_restarts_is_said_not_to_be_ready_and_then_all_goes_on(settings: Settings) -> None:
     with (
         servers.postgres_with_template() as server,
-        serving(settings.with_values(database_url=server.url(SERVING_ROLE, servers.MIGRATED))) as site,
+        serving(
+            settings.with_values(
+                database_url=server.url(SERVING_ROLE, servers.MIGRATED),
+                database_writer_url=server.url(WRITER_ROLE, servers.MIGRATED),
+            )
+        ) as site,
     ):
         ada = site.customer()
         ada.order()

@@ -17,6 +17,7 @@ def running(database: Database, redis_url: str) -> Generator[RunningSite]:
     addresses = {
         "DATABASE_URL": database.serving_url,
         "DATABASE_OWNER_URL": database.owner_url,
+        "DATABASE_WRITER_URL": database.writer_url,
         "REDIS_URL": redis_url,
         "TALLYSTICK_SECRET": SECRET,
     }

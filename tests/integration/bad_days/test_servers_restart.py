@@ -36,7 +36,7 @@ def postgres() -> Generator[EmbeddedPostgres]:
         server = EmbeddedPostgres(folder, folders.service_user("nobody"))
         server.start()
         try:
-            runner.migrate(server.owner_url, serving_role="tallystick")
+            runner.migrate(server.owner_url, serving_role="tallystick", writing_role="tallystick_writer")
             yield server
         finally:
             server.stop()
@@ -49,6 +49,7 @@ def test_postgresql_restarted_while_jobs_run_loses_nothing(redis_url: str, how: 
         addresses = {
             "DATABASE_URL": server.serving_url,
             "DATABASE_OWNER_URL": server.owner_url,
+            "DATABASE_WRITER_URL": server.writer_url,
             "REDIS_URL": redis_url,
             "TALLYSTICK_SECRET": SECRET,
         }

@@ -62,7 +62,7 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
 @pytest.fixture
 def driver(database: Database, pool: ConnectionPool) -> Driver:
     clock = ManualClock()
-    twin, connection = mirrored(database.serving_url, clock)
+    twin, connection = mirrored(database.writer_url, clock)
     History(twin, clock, Random(3)).play(100)
     connection.close()
     driver = Driver(pool)

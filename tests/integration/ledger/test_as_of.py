@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
@@ -55,7 +56,7 @@ def twins(database: Database, pool: ConnectionPool[Any], monkeypatch: pytest.Mon
     monkeypatch.setattr(appending, "SNAPSHOT_EVERY", EVERY)
     monkeypatch.setattr(as_of, "PAGE", EVERY)
     clock = ManualClock()
-    ledger, connection = mirrored(database.serving_url, clock)
+    ledger, connection = mirrored(database.writer_url, clock)
     with closing(connection):
         lives = Lives(ledger, clock, Random(29))
         lives.play(STEPS)
@@ -102,9 +103,9 @@ def test_invariant_29_effective_time_is_the_sum_of_what_is_meant_until_then(
     assert rows[0][0] >= 2 * len({event.recorded_at.year for event in twins.log if late(event)})
 
 
-def test_a_state_of_another_format_is_read_from_snapshot_and_events(twins: Twins, pool: ConnectionPool[Any]) -> None:
+def test_a_state_of_another_format_is_read_from_snapshot_and_events(twins: Twins, database: Database) -> None:
     expected = [twins.reader.balance(account_id) for account_id in twins.lives.accounts]
-    with pool.connection() as connection:
+    with psycopg.connect(database.owner_url) as connection:
         connection.execute("UPDATE account_states SET format = 99, state = '?'")
     found = [twins.reader.balance(account_id) for account_id in twins.lives.accounts]
     assert [(one.posted_ucr, one.grants, one.account_version) for one in found if one] == [

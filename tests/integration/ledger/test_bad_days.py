@@ -65,7 +65,7 @@ def test_invariant_14_a_lost_acknowledgement_is_looked_up_not_guessed(
     database: Database, pool: ConnectionPool, postgres_ledger: PostgresLedger, kind: type, moment: str
 ) -> None:
     account_id = open_account(postgres_ledger, credit=100)
-    store = FaultyStore(database.serving_url)
+    store = FaultyStore(database.writer_url)
     writer = WriterThread(store, SECRET)
     cuts = iter([True, True])
     store.cut = lambda asked, when: isinstance(asked, kind) and when == moment and next(cuts, False)
@@ -139,7 +139,7 @@ def test_one_bad_request_among_a_thousand_fails_alone(
 def writers(database: Database, pool: ConnectionPool, count: int) -> Iterator[list[PostgresLedger]]:
     """Several writers on one database, as several processes have them."""
     ledgers = [
-        PostgresLedger(database.serving_url, pool, clock=SystemClock(), secret=SECRET, sleep=time.sleep)
+        PostgresLedger(database.writer_url, pool, clock=SystemClock(), secret=SECRET, sleep=time.sleep)
         for _ in range(count)
     ]
     try:
@@ -237,7 +237,7 @@ def test_clocks_that_disagree_stop_the_writer(database: Database, postgres_ledge
         def now(self) -> Any:
             return super().now() - msgspec.convert("PT60S", __import__("datetime").timedelta)
 
-    writer = WriterThread(WriterStore(database.serving_url, Slow(), time.sleep), SECRET)
+    writer = WriterThread(WriterStore(database.writer_url, Slow(), time.sleep), SECRET)
     command = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=1, reason="x")
     verdict = writer.submit(request(command, origin="caller")).verdict
     writer.close()
@@ -245,7 +245,7 @@ def test_clocks_that_disagree_stop_the_writer(database: Database, postgres_ledge
 
 
 @pytest.mark.parametrize("statement", ["UPDATE events SET topic = 'x'", "DELETE FROM events", "TRUNCATE events"])
-@pytest.mark.parametrize("role", ["serving_url", "owner_url", "superuser_url"])
+@pytest.mark.parametrize("role", ["serving_url", "writer_url", "owner_url", "superuser_url"])
 def test_invariant_37_the_database_refuses_to_change_events(
     database: Database, postgres_ledger: PostgresLedger, role: str, statement: str
 ) -> None:

@@ -20,6 +20,7 @@ def test_events_are_shown_with_their_fields_named(settings: Settings, postgres_l
     environment = {
         "DATABASE_URL": str(settings.database_url),
         "DATABASE_OWNER_URL": str(settings.database_owner_url),
+        "DATABASE_WRITER_URL": str(settings.database_writer_url),
         "REDIS_URL": str(settings.redis_url),
         "TALLYSTICK_SECRET": str(settings.secret),
         "TALLYSTICK_DATA_DIR": str(settings.data_dir),

@@ -62,7 +62,7 @@ def history(database: Database, monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setattr("ledger.writer.appending.SNAPSHOT_EVERY", 16)
     monkeypatch.setattr("ledger.checks.replay.SNAPSHOT_EVERY", 16)
     clock = ManualClock()
-    twin, connection = mirrored(database.serving_url, clock)
+    twin, connection = mirrored(database.writer_url, clock)
     twin._secret = SECRET.encode()
     played = Asked(twin, clock, Random(11))
     played.play(200)

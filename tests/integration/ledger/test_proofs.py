@@ -78,7 +78,7 @@ def expected(history: History) -> tuple[list[bytes], list[bytes]]:
 def test_invariant_36_the_tree_beside_the_log_is_the_tree_of_the_log_at_every_size(
     database: Database, driver: Driver, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    history = fill(database.serving_url, 120)
+    history = fill(database.writer_url, 120)
     monkeypatch.setattr("ledger.follower.follow_once.__defaults__", (limit,))
     catch_up(driver, [ProofFollower()])
     roots, hashes = expected(history)
@@ -94,7 +94,7 @@ def test_invariant_36_the_tree_beside_the_log_is_the_tree_of_the_log_at_every_si
 def test_invariant_36_any_event_of_a_history_is_proven_under_a_later_head(
     database: Database, driver: Driver, signer: Signer
 ) -> None:
-    history = fill(database.serving_url, 60)
+    history = fill(database.writer_url, 60)
     catch_up(driver, [ProofFollower()])
     signed = signer.sign(driver.drive(take_head(history.clock.now(), None)))
     for position in range(1, signed.head.size + 1):
@@ -235,7 +235,7 @@ def exporter(driver: Driver, folder: Path, clock: Any, signer: Signer) -> HeadEx
 def test_invariant_38_heads_are_only_ever_added_to_files_outside_the_database(
     database: Database, driver: Driver, signer: Signer, tmp_path: Path
 ) -> None:
-    history = fill(database.serving_url, 10)
+    history = fill(database.writer_url, 10)
     catch_up(driver, [ProofFollower()])
     kept = exporter(driver, tmp_path, history.clock, signer)
     first = kept.export()
@@ -254,7 +254,7 @@ def test_invariant_38_heads_are_only_ever_added_to_files_outside_the_database(
 def test_a_gap_between_heads_is_an_alarm(
     database: Database, driver: Driver, signer: Signer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    history = fill(database.serving_url, 10)
+    history = fill(database.writer_url, 10)
     catch_up(driver, [ProofFollower()])
     kept = exporter(driver, tmp_path, history.clock, signer)
     kept.export()
@@ -271,7 +271,7 @@ def test_a_gap_between_heads_is_an_alarm(
 def test_invariant_36_no_head_is_signed_for_a_log_that_does_not_go_on_from_the_last(
     database: Database, driver: Driver, signer: Signer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    history = fill(database.serving_url, 10)
+    history = fill(database.writer_url, 10)
     catch_up(driver, [ProofFollower()])
     kept = exporter(driver, tmp_path, history.clock, signer)
     kept.export()
@@ -288,7 +288,7 @@ def test_invariant_36_no_head_is_signed_for_a_log_that_does_not_go_on_from_the_l
 def test_a_tree_that_is_being_rebuilt_is_waited_for(
     database: Database, driver: Driver, signer: Signer, tmp_path: Path, run: Commands
 ) -> None:
-    history = fill(database.serving_url, 40)
+    history = fill(database.writer_url, 40)
     catch_up(driver, [ProofFollower()])
     kept = exporter(driver, tmp_path, history.clock, signer)
     before = kept.export()
@@ -305,7 +305,7 @@ def test_a_tree_that_is_being_rebuilt_is_waited_for(
 def test_a_line_that_was_cut_while_it_was_written_counts_for_nothing(
     database: Database, driver: Driver, signer: Signer, tmp_path: Path
 ) -> None:
-    history = fill(database.serving_url, 10)
+    history = fill(database.writer_url, 10)
     catch_up(driver, [ProofFollower()])
     first = exporter(driver, tmp_path, history.clock, signer).export()
     with next(iter(tmp_path.iterdir())).open("ab") as file:
@@ -318,7 +318,7 @@ def test_a_line_that_was_cut_while_it_was_written_counts_for_nothing(
 def test_a_folder_that_cannot_be_written_is_an_alarm_and_no_crash(
     database: Database, driver: Driver, signer: Signer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    history = fill(database.serving_url, 10)
+    history = fill(database.writer_url, 10)
     catch_up(driver, [ProofFollower()])
     (tmp_path / "taken").write_text("a file where a folder should be")
     kept = exporter(driver, tmp_path / "taken", history.clock, signer)

@@ -111,7 +111,7 @@ def played(postgres_server: EmbeddedPostgres) -> Generator[World]:
         patch.setattr(module, "SNAPSHOT_EVERY", 16)
     with servers.database_from(postgres_server, servers.MIGRATED) as database:
         clock = ManualClock()
-        twin, writing = mirrored(database.serving_url, clock)
+        twin, writing = mirrored(database.writer_url, clock)
         history = Kept(twin, clock, Random(7))
         heads: list[Head] = []
         with ConnectionPool(database.serving_url, min_size=1, max_size=1, open=True) as pool:

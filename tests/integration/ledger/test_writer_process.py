@@ -51,7 +51,7 @@ def environment(database: Database, folder: Path) -> dict[str, str]:
         "TALLYSTICK_DATA_DIR": str(folder),
         "TALLYSTICK_SECRET": SECRET,
         "DATABASE_URL": database.serving_url,
-        "DATABASE_WRITER_URL": database.serving_url,
+        "DATABASE_WRITER_URL": database.writer_url,
     }
 
 

@@ -41,6 +41,7 @@ def site(
             secret=SECRET,
             database_url=database.serving_url,
             database_owner_url=database.owner_url,
+            database_writer_url=database.writer_url,
             redis_url=redis_server.url,
             sandbox=True,
             port=0,

@@ -296,7 +296,14 @@ def test_a_settler_killed_at_work_neither_loses_nor_doubles_a_payment(
     world.desk.pay(ref_of(topup))
     world.courier.deliver()
     killed = subprocess.run(
-        [sys.executable, "-m", "tests.support.payments_live", database.serving_url, statement.name],
+        [
+            sys.executable,
+            "-m",
+            "tests.support.payments_live",
+            database.serving_url,
+            database.writer_url,
+            statement.name,
+        ],
         cwd=ROOT,
         timeout=60,
         check=False,

@@ -37,7 +37,7 @@ FORMATS: dict[str, tuple[Format, Checker]] = {
 def booked(database: Database, pool: ConnectionPool) -> Generator[Driver]:
     """Books of a random history over several months."""
     clock = ManualClock()
-    ledger, connection = mirrored(database.serving_url, clock)
+    ledger, connection = mirrored(database.writer_url, clock)
     history = History(ledger, clock, Random(11))
     for _ in range(8):
         history.play(70)

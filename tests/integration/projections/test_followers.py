@@ -39,7 +39,7 @@ MODELS: tuple[ReadModel, ...] = (StatementFollower(), BooksFollower("USD"))
 def history(database: Database) -> Generator[History]:
     """A history that is in PostgreSQL as well."""
     clock = ManualClock()
-    ledger, connection = mirrored(database.serving_url, clock)
+    ledger, connection = mirrored(database.writer_url, clock)
     yield History(ledger, clock, Random(7))
     connection.close()
 

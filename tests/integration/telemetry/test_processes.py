@@ -93,6 +93,7 @@ def watched(database: Database, redis_url: str, collector: Collector) -> Generat
     environment = {
         "DATABASE_URL": database.serving_url,
         "DATABASE_OWNER_URL": database.owner_url,
+        "DATABASE_WRITER_URL": database.writer_url,
         "REDIS_URL": redis_url,
         "TALLYSTICK_SECRET": SECRET,
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
@@ -162,6 +163,7 @@ def test_a_collector_that_is_away_hinders_nothing(database: Database, redis_url:
     environment = {
         "DATABASE_URL": database.serving_url,
         "DATABASE_OWNER_URL": database.owner_url,
+        "DATABASE_WRITER_URL": database.writer_url,
         "REDIS_URL": redis_url,
         "TALLYSTICK_SECRET": SECRET,
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",

@@ -26,6 +26,7 @@ def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[list[Stan
 def site(database: Database, redis_server: EmbeddedRedis, tmp_path: Path, nodes: list[StandIn]) -> Site:
     return Site(
         database_url=database.serving_url,
+        writer_url=database.writer_url,
         redis_url=redis_server.url,
         pictures=str(tmp_path / "pictures"),
         nodes=tuple(node.url for node in nodes),
