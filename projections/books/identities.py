@@ -17,7 +17,11 @@ from projections.books.model import render
 FOUND_MAX = 20
 """Differences of one kind that are told."""
 
-_DEFERRED = {"packs": chart.DEFERRED_PACKS, "subscriptions": chart.DEFERRED_SUBSCRIPTIONS}
+_NAMES = {
+    "packs": chart.DEFERRED_PACKS,
+    "subscriptions": chart.DEFERRED_SUBSCRIPTIONS,
+    "customers": chart.RECEIVABLE_CUSTOMERS,
+}
 _TOTAL = "CASE WHEN g.kind IN ('paid', 'subscription') THEN g.cost_micro ELSE 0 END"
 
 
@@ -107,6 +111,24 @@ IDENTITIES = (
         ),
         "a grant's state is not the sum of its changes",
     ),
+    Identity(
+        Statement(
+            "identity-receivable",
+            """
+            SELECT 0 AS position, currency || ' off by ' || sum(micro) AS detail
+            FROM (
+                SELECT a.commodity AS currency, l.debit - l.credit AS micro
+                FROM book_legs AS l JOIN book_accounts AS a USING (account_no)
+                WHERE a.name = %(customers)s
+                UNION ALL
+                SELECT currency, -owed_micro FROM book_tabs
+            ) AS moves
+            GROUP BY currency HAVING sum(micro) <> 0
+            ORDER BY currency LIMIT 20
+            """,
+        ),
+        "what customers owe for overdraft is not on their tabs",
+    ),
 )
 
 TRIAL_BALANCE = Statement(
@@ -150,7 +172,7 @@ def broken() -> Core[list[Broken]]:
     """Identities that do not hold, at most ``FOUND_MAX`` of each; empty when the books are sound."""
     found: list[Broken] = []
     for identity in IDENTITIES:
-        rows: list[Row] = yield Run(identity.statement, _DEFERRED)
+        rows: list[Row] = yield Run(identity.statement, _NAMES)
         found += [Broken(row["position"], f"{identity.what}: {row['detail']}") for row in rows]
     return found
 

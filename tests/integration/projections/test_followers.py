@@ -200,6 +200,12 @@ def test_the_check_names_a_row_that_was_tampered_with(driver: Driver, history: H
     assert differences(database) == []
     tampering = {
         "UPDATE statement_accounts SET posted_ucr = posted_ucr + 1": "statement: account",
+        "UPDATE statement_accounts SET debt_ucr = debt_ucr + 1, posted_ucr = posted_ucr": "statement: account",
+        "UPDATE statement_accounts SET frozen_ucr = frozen_ucr + 1": "books: Equity:Credits:Customer:Frozen is",
+        "UPDATE book_tabs SET owed_micro = owed_micro + 1": "books: what customers owe",
+        "UPDATE book_legs SET debit = debit + 7, credit = credit WHERE debit > 0 AND account_no = "
+        "(SELECT account_no FROM book_accounts WHERE name = 'Equity:Credits:InTransit') AND position = (SELECT "
+        "max(position) FROM book_entries WHERE kind = 'transfer-in')": "books: Equity:Credits:InTransit is",
         "UPDATE statement_lines SET detail = 'x' WHERE position = (SELECT min(position) FROM statement_lines)": (
             "statement: statement_lines"
         ),
