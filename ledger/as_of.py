@@ -205,13 +205,16 @@ def _open_holds(past: Past, account: Account, wanted: int) -> list[HoldView]:
 
 
 def _life(past: Past, row: Hold, until: int) -> list[RecordedEvent]:
-    """Events of a hold until a position, from those of its account while it was open."""
+    """Events of a hold until a position, from those of its account while it was open.
+
+    An event carries the bytes of the ids that it names: most need not be decoded.
+    """
     opening = past.event(row.opened_position)
     assert opening is not None, "a hold without its event"
     life, version = list[RecordedEvent](), opening.version - 1
     while True:
         page = past.page(row.account_id, version, until, PAGE)
-        life += (one for one in page if hold_id_of(one) == row.hold_id)
+        life += (one for one in page if row.hold_id.bytes in one.state and hold_id_of(one) == row.hold_id)
         if len(page) < PAGE or (row.resolved_at is not None and page[-1].recorded_at > row.resolved_at):
             return life
         version = page[-1].version
