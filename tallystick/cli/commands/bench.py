@@ -6,6 +6,7 @@ import click
 import msgspec
 from msgspec.structs import asdict, replace
 
+from tallystick.bench import as_of as past
 from tallystick.bench import http as over_http
 from tallystick.bench.ledger import QUICK, Bench, LedgerFigures, Plan
 from tallystick.bench.load import Load
@@ -59,6 +60,26 @@ def http(*, seconds: float, connections: int, as_json: bool) -> None:
         print_json(figures)
     else:
         show(figures)
+
+
+@command.command("as-of")
+@click.option("--events", type=click.IntRange(100, 10_000_000), default=1_000_000, show_default=True)
+@click.option("--questions", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Of each kind.")
+@json_option
+def as_of(*, events: int, questions: int, as_json: bool) -> None:
+    """Questions about the past of accounts with 10, 1,000 and --events events."""
+    with running() as settings:
+        owner_url = settings.database_owner_url
+        assert owner_url is not None
+        figures = past.measure(
+            owner_url, events, questions, lambda part: None if as_json else click.echo(f"measuring: {part}", err=True)
+        )
+    if as_json:
+        print_json(figures)
+        return
+    for name, value in asdict(figures).items():
+        told = asdict(value) if isinstance(value, past.Cost) else {"": value}
+        click.echo(f"{name:20}" + "  ".join(f"{part} {figure:,}".strip() for part, figure in told.items()))
 
 
 def show(figures: LedgerFigures | over_http.HttpFigures) -> None:
