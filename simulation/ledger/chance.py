@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ledger.writer.requests import ReadUnderLock
+from ledger.writer.requests import Append, ReadUnderLock
 from simulation.dice import Dice
 from simulation.ledger.steps import Crash, Fate, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
 from simulation.ledger.wishes.about import About
@@ -82,14 +82,19 @@ class Chance:
 
     def _look(self) -> Look:
         dice, book = self._dice, self._world.model.book
+        back = dice.below(200) if dice.happens(0.4) else None
+        back_s = dice.choose((0.0, 1.0, 60.0, 4_000.0, 90_000.0)) if back is None and dice.happens(0.5) else None
+        account_id = dice.choose(self._about.account_ids)
+        if dice.happens(0.15):
+            return Look("effective", account_id, back_s=back_s or 0.0)
         if book.holds and dice.happens(0.4):
-            return Look("hold", dice.choose(list(book.holds)))
-        return Look(dice.choose(("balance", "holds")), dice.choose(self._about.account_ids))
+            return Look("hold", dice.choose(list(book.holds)), back, back_s)
+        return Look(dice.choose(("balance", "holds")), account_id, back, back_s)
 
     def _trouble(self) -> Step:
         dice = self._dice
         writer = dice.below(self._sky.writers)
-        kind = dice.weighted({"turn": 10, "crash": 4, "restart": 2, "jump": 2, "foreign": 1, "slow": 2})
+        kind = dice.weighted({"turn": 12, "crash": 4, "restart": 2, "jump": 2, "foreign": 1, "slow": 2})
         match kind:
             case "crash":
                 return Crash(writer)
@@ -102,8 +107,15 @@ class Chance:
             case "slow":
                 return Pass(dice.choose((1.5, 2.5, 6.0)))
             case _:
-                fates: tuple[Fate, ...] = ("cut", "lost", "lost", "refused")
-                return Turn(writer, dice.choose(fates))
+                return self._cut(writer)
+
+    def _cut(self, writer: int) -> Turn:
+        """A connection breaks; best where an append has taken effect and nobody knows."""
+        fates: tuple[Fate, ...] = ("cut", "lost", "lost", "refused")
+        for one in self._world.writers:
+            if one.told is not None and isinstance(one.asked, Append) and self._dice.happens(0.7):
+                return Turn(one.number, "lost")
+        return Turn(writer, self._dice.choose(fates))
 
     def _jump(self, writer: int) -> Jump:
         """A clock is set; one that is set far from the others is set back a little later."""

@@ -54,10 +54,15 @@ class Jump(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """Somebody reads an account, its holds, or one hold."""
+    """Somebody reads an account, its holds, or one hold: now, or as of ``back`` ends of requests ago.
 
-    what: Literal["balance", "holds", "hold"]
+    ``back_s``: as of a recorded time so long ago; for ``effective``, as of an effective time.
+    """
+
+    what: Literal["balance", "holds", "hold", "effective"]
     about: UUID
+    back: int | None = None
+    back_s: float | None = None
 
 
 class Foreign(Struct, frozen=True):

@@ -73,10 +73,16 @@ def _step(step: Step, names: Names) -> Iterator[str]:
             yield f"{seconds:g} s pass"
         case Jump(writer, seconds):
             yield f"the clock of {'the database' if writer is None else f'writer {writer}'} is set by {seconds:+g} s"
-        case Look(what, about):
-            yield f"somebody looks at the {what} of {names.name('account_id' if what != 'hold' else 'hold_id', about)}"
+        case Look():
+            yield _look(step, names)
         case Foreign(account_id):
             yield f"{names.name('account_id', account_id)} is written by another release"
+
+
+def _look(step: Look, names: Names) -> str:
+    about = names.name("account_id" if step.what != "hold" else "hold_id", step.about)
+    ago = "" if step.back is None else f" as of {step.back} requests ago"
+    return f"somebody looks at the {step.what} of {about}" + (f" as of {step.back_s:g} s ago" if step.back_s else ago)
 
 
 def _request(request: Request, names: Names) -> str:

@@ -9,7 +9,6 @@ from copy import deepcopy
 from typing import Any
 
 from ledger import errors
-from ledger.domain.account import STATE_FORMAT
 from ledger.domain.verdicts import Answer, Done, Refused
 from ledger.ports import Request
 from ledger.writer.core import write
@@ -19,10 +18,10 @@ from ledger.writer.requests import Append, ReadAccountStream, ReadUnderLock, Rec
 from simulation.clocks import SimulatedClock
 from simulation.found import Wrong, differences, must, same
 from simulation.ledger import checks
+from simulation.ledger.looking import look
 from simulation.ledger.server import Server, Waiting
 from simulation.ledger.steps import Crash, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
 from simulation.ledger.writers import Batch, Read, Segment, Told, Writer
-from simulation.model import views
 from simulation.model.answering import Model
 
 SECRET = b"simulated"
@@ -58,7 +57,7 @@ class World:
                 clock = self.clock if writer is None else self.writers[writer % len(self.writers)].clock
                 clock.apart_s += seconds
             case Look():
-                self._look(step)
+                look(step, self.server.ledger, self.model, self.clock.now())
             case Foreign(account_id):
                 self.checks.make_foreign(account_id)
 
@@ -277,20 +276,6 @@ class World:
         name = type(request.command).__struct_config__.tag if request.command else "companions"
         mark = " (dry)" if request.dry_run else " (again)" if answer.replayed else ""
         self.counts[f"{'linked ' if request.linked else ''}{name}{mark}: {outcome}"] += 1
-
-    def _look(self, step: Look) -> None:
-        row = self.server.database.accounts.get(step.about)
-        if row is not None and row.format != STATE_FORMAT:
-            return
-        ledger, book, now = self.server.ledger, self.model.book, self.clock.now()
-        match step.what:
-            case "balance":
-                same("balance", said=ledger.balance(step.about), expected=views.balance(book, step.about, now))
-            case "holds":
-                said = ledger.open_holds(step.about, limit=5)
-                same("open holds", said=said, expected=views.open_holds(book, step.about, 5))
-            case "hold":
-                same("hold", said=ledger.hold(step.about), expected=views.hold(book, step.about))
 
 
 def _halved(following: object, segment: Batch) -> bool:

@@ -16,6 +16,7 @@ from ledger.domain.verdicts import Answer, Done, Refused, Verdict
 from ledger.ports import Companion, Request
 from simulation.model.deciding import decide
 from simulation.model.grants import expire_due
+from simulation.model.past import Past
 from simulation.model.state import Book, Fact, No
 
 SEALS = UUID(int=1)
@@ -40,6 +41,7 @@ class Model:
     keys: dict[Key, Kept] = field(default_factory=dict[Key, Kept])
     refusals: dict[tuple[UUID, date], int] = field(default_factory=dict[tuple[UUID, date], int])
     foreign: set[UUID] = field(default_factory=set[UUID])
+    past: Past = field(default_factory=Past)
 
     def batch(self, requests: Sequence[Request], clock: datetime, own_clock: datetime) -> list[Answer]:
         """Answer a batch that was read at these clocks; the book moves on."""
@@ -83,10 +85,13 @@ class _Batch:
                 return Answer(_refused(No("idempotency-key-conflict", field=name), self._now, request))
             return Answer(seen.verdict, replayed=True)
         self._named = False
+        self._book.moved = []
         try:
             verdict: Verdict = self._do(request)
         except No as no:
             verdict = _refused(no, self._now, request)
+        if not request.dry_run:
+            self._remember(request)
         if not request.dry_run and _kept(request, verdict):
             self._model.keys[key] = Kept(body, verdict)
             if isinstance(verdict, Refused) or not self._named:
@@ -95,6 +100,12 @@ class _Batch:
             if isinstance(verdict, Refused) and account_ids and not self._named:
                 self._counted[key] = account_ids[0]
         return Answer(verdict)
+
+    def _remember(self, request: Request) -> None:
+        past = self._model.past
+        past.keep(self._book, accounts_of(request), holds_of(request), self._now)
+        for move in self._book.moved:
+            past.move(*move)
 
     def _do(self, request: Request) -> Done:
         for account_id in accounts_of(request):
@@ -125,8 +136,10 @@ class _Batch:
 
     def _expire(self, book: Book, request: Request) -> None:
         for account_id in accounts_of(request):
-            if account_id in book.accounts:
-                expire_due(book, book.accounts[account_id], self._now)
+            if (account := book.accounts.get(account_id)) is not None:
+                before = account.posted
+                expire_due(book, account, self._now)
+                book.moved.append((account_id, self._now, account.posted - before))
 
     def _decide(self, trial: Book, request: Request) -> None:
         expected = request.expected_account_version
@@ -181,6 +194,7 @@ class _Batch:
                 self._drop(key, requests, answers)
         if self._loose:
             self._book.note(SEALS, "ledger.log.verdicts-sealed.v1")
+            self._model.past.keep(self._book, (), (), self._now)
 
     def _drop(self, key: Key, requests: Sequence[Request], answers: list[Answer]) -> None:
         self._loose.remove(key)
@@ -225,6 +239,13 @@ def accounts_of(request: Request) -> tuple[UUID, ...]:
         if isinstance(command, TransferCredits):
             found[command.to_account_id] = None
     return tuple(found)
+
+
+def holds_of(request: Request) -> tuple[UUID, ...]:
+    """The holds and debits that a request names."""
+    asked = [] if request.command is None else [request.command, *request.linked]
+    named = [getattr(one, "hold_id", None) or getattr(one, "debit_id", None) for one in asked]
+    return tuple(one for one in named if one is not None)
 
 
 def key_of(request: Request) -> Key:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from ledger.domain import commands
-from ledger.domain.commands import Command
+from ledger.domain.commands import AccountCommand, Command
 from simulation.model import accounts, budgets, grants, moving, spending
 from simulation.model.debts import settle
 from simulation.model.state import Book
@@ -23,7 +24,7 @@ def _nothing(book: Book, asked: Any, _now: datetime) -> None:
     book.account(asked.account_id)
 
 
-_RULES: dict[type[Command], Rule] = {
+_RULES: dict[type[AccountCommand], Rule] = {
     commands.OpenAccount: _timeless(accounts.open_account),
     commands.SetPolicy: _timeless(accounts.set_policy),
     commands.FreezeAccount: _timeless(accounts.freeze),
@@ -45,7 +46,6 @@ _RULES: dict[type[Command], Rule] = {
     commands.TransferCredits: _timeless(moving.transfer),
     commands.AdjustBalance: moving.adjust,
     commands.ExpireGrants: _nothing,
-    commands.SetBudget: _timeless(budgets.set_budget),
 }
 
 
@@ -54,9 +54,26 @@ def decide(book: Book, command: Command, now: datetime) -> None:
 
     :raises No: it is refused; the book is unchanged.
     """
-    _RULES[type(command)](book, command, now)
     if isinstance(command, commands.SetBudget):
+        budgets.set_budget(book, command)
         return
-    settle(book, book.account(command.account_id), now)
-    if isinstance(command, commands.TransferCredits):
-        settle(book, book.account(command.to_account_id), now)
+    ids = [command.account_id, *([command.to_account_id] if isinstance(command, commands.TransferCredits) else [])]
+    before, spent = [_posted(book, one) for one in ids], _spent(book, command)
+    _RULES[type(command)](book, command, now)
+    effective_at = getattr(command, "effective_at", None) or now
+    for account_id, posted in zip(ids, before, strict=True):
+        change = spent - _spent(book, command) or _posted(book, account_id) - posted
+        settle(book, book.account(account_id), now)
+        book.moved.append((account_id, effective_at, change))
+        book.moved.append((account_id, now, _posted(book, account_id) - posted - change))
+
+
+def _posted(book: Book, account_id: UUID) -> int:
+    account = book.accounts.get(account_id)
+    return account.posted if account else 0
+
+
+def _spent(book: Book, command: Command) -> int:
+    """What is left to reverse: by so much a reversal raises posted, whatever is taken back at once."""
+    found = book.holds.get(command.debit_id) if isinstance(command, commands.ReverseDebit) else None
+    return sum(amount for _, amount in found.spent) if found else 0

@@ -115,7 +115,7 @@ def revoke(book: Book, asked: commands.RevokeCredits) -> None:
     _take(book, account, grant, amount, Claim(0, asked.cause, asked.spent_as == "debt"), ends=ends)
     if ends and asked.grant_id and grant.receipt_id is not None:
         for other in list(account.grants.values()):
-            if other.receipt_id == grant.receipt_id and other.kind == "promo" and not other.over:
+            if other.receipt_id == grant.receipt_id and other.kind == "promo" and other.live and not other.over:
                 _take(book, account, other, revocable(other), Claim(0, asked.cause, owed=False), ends=True)
 
 

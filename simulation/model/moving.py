@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -33,7 +34,10 @@ def reverse(book: Book, asked: commands.ReverseDebit, now: datetime) -> None:
     budgets.count(book, found.uses, -amount)
     book.note(account.account_id, "ledger.credits-reversed.v1")
     grace_until = after(now, asked.grace_s)
+    by_grant = Counter[UUID]()
     for grant_id, part in parts:
+        by_grant[grant_id] += part
+    for grant_id, part in by_grant.items():
         if grant_id == NIL:
             _lower(account, "overdraft", None, part)
         else:
@@ -104,16 +108,18 @@ def transfer(book: Book, asked: commands.TransferCredits) -> None:
     for grant_id, amount in parts:
         origin = account.grants[grant_id]
         origin.transferred += amount
-        arrived = add(book, other, part_id(asked.transfer_id, grant_id), amount)
+        arrived = add(
+            book, other, part_id(asked.transfer_id, account, grant_id, book.versions[account.account_id]), amount
+        )
         arrived.kind, arrived.priority, arrived.ends_at = origin.kind, origin.priority, origin.ends_at
         arrived.receipt_id = origin.receipt_id
     book.note(account.account_id, "ledger.credits-transferred-out.v1")
     book.note(other.account_id, "ledger.credits-transferred-in.v1")
 
 
-def part_id(transfer_id: UUID, grant_id: UUID) -> UUID:
-    """Name of the bucket that arrives."""
-    return uuid5(transfer_id, grant_id.hex)
+def part_id(transfer_id: UUID, account: Account, grant_id: UUID, version: int) -> UUID:
+    """Name of the bucket that arrives, made of what nobody else can have: where it comes from, and when."""
+    return uuid5(transfer_id, f"{grant_id.hex}:{account.account_id.hex}:{version}")
 
 
 def adjust(book: Book, asked: commands.AdjustBalance, now: datetime) -> None:
@@ -124,7 +130,9 @@ def adjust(book: Book, asked: commands.AdjustBalance, now: datetime) -> None:
     if asked.operator_id == asked.approver_id:
         raise No("second-operator-needed", operator_id=str(asked.operator_id))
     if asked.amount_ucr > 0:
-        add(book, account, uuid5(asked.adjustment_id, "grant"), asked.amount_ucr)
+        if asked.adjustment_id in account.grants:
+            raise No("grant-exists", grant_id=str(asked.adjustment_id))
+        add(book, account, asked.adjustment_id, asked.amount_ucr)
     else:
         must_have(account, -asked.amount_ucr, overdraft=False)
         for grant_id, amount in burn(account, -asked.amount_ucr):

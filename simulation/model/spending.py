@@ -107,6 +107,9 @@ def hold(book: Book, asked: commands.HoldCredits, now: datetime) -> None:
     account = book.account(asked.account_id)
     may_spend(account)
     must_be_new(book, asked.hold_id, "hold")
+    cap = asked.cap_ucr or 0
+    if 0 < cap < asked.amount_ucr:
+        raise No("raise-above-cap", hold_id=str(asked.hold_id), amount_ucr=asked.amount_ucr, cap_ucr=cap)
     if account.open_holds >= account.max_open_holds:
         raise No("too-many-holds", open_holds=account.open_holds, max_open_holds=account.max_open_holds)
     must_have(account, asked.amount_ucr)
@@ -115,7 +118,6 @@ def hold(book: Book, asked: commands.HoldCredits, now: datetime) -> None:
     pin(account, parts)
     account.open_holds += 1
     lease_until = after(now, asked.lease_s)
-    cap = asked.cap_ucr or 0
     book.holds[asked.hold_id] = Hold(
         asked.hold_id, account.account_id, "open", asked.amount_ucr, parts, now, lease_until, asked.reference, cap
     )

@@ -201,7 +201,10 @@ class Budget:
 
 @dataclass(slots=True)
 class Book:
-    """All there is. ``log`` is every event's stream and tag, ``versions`` where each stream ends."""
+    """All there is. ``versions`` is where each stream ends.
+
+    ``fresh`` are stream and tag of the events of this batch, ``moved`` what posted changed by and from when it counts.
+    """
 
     accounts: dict[UUID, Account] = field(default_factory=dict[UUID, Account])
     holds: dict[UUID, Hold] = field(default_factory=dict[UUID, Hold])
@@ -211,6 +214,7 @@ class Book:
     position: int = 0
     recorded_at: datetime = EPOCH
     fresh: list[tuple[UUID, str]] = field(default_factory=list[tuple[UUID, str]])
+    moved: list[tuple[UUID, datetime, int]] = field(default_factory=list[tuple[UUID, datetime, int]])
 
     def note(self, stream_id: UUID, tag: str) -> None:
         """An event is appended."""
@@ -237,4 +241,5 @@ class Book:
             position=self.position,
             recorded_at=self.recorded_at,
             fresh=list(self.fresh),
+            moved=list(self.moved),
         )

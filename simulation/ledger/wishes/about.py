@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from typing import get_args
 from uuid import UUID
 
-from ledger.domain.events import AdjustmentCause, BudgetWindow, DebtCause, GrantKind
+from ledger.domain.events import AdjustmentCause, BudgetWindow, GrantKind, RevokeCause
 from simulation.clocks import SimulatedClock
 from simulation.dice import Dice
 from simulation.model.answering import Model
 from simulation.model.state import Book
 
 KINDS: Sequence[GrantKind] = get_args(GrantKind)
-CAUSES: Sequence[DebtCause] = get_args(DebtCause)
+CAUSES: Sequence[RevokeCause] = get_args(RevokeCause)
 WINDOWS: Sequence[BudgetWindow] = get_args(BudgetWindow)
 ADJUSTMENTS: Sequence[AdjustmentCause] = get_args(AdjustmentCause)
 LEASES_S = (1, 30, 600, 7_200)

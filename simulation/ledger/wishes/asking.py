@@ -152,7 +152,11 @@ class Wishes:
         account = self._about.book.accounts.get(account_id)
         if account is None and self._dice.happens(0.8):
             return of_accounts.open_account(self._about, account_id)
-        weights = _WEIGHTS | {"unfreeze": 30.0 if account is not None and account.frozen else 1.0}
+        weights = dict(_WEIGHTS)
+        if account is not None and account.frozen:
+            weights["unfreeze"] = 30.0
+        if account is not None and not any(grant.live for grant in account.grants.values()):
+            weights["close"] = 4.0
         return _MADE[self._dice.weighted(weights)](self._about, account_id)
 
     def _budget(self, budget_id: UUID) -> commands.SetBudget:
