@@ -11,23 +11,22 @@ from ledger.domain.account import Hold, encode_parts
 from ledger.store import statements as sql
 from ledger.store.arrays import Column, byteas, int8s, raw_uuids, texts, timestamps, uuids
 from ledger.store.more import write_more
-from ledger.writer.requests import AccountRow, Append
+from ledger.writer.requests import AccountRow, Append, VerdictRow
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+AT_ONCE_MAX = 8
+"""Most events of a batch that is one statement: a lone caller waits for every statement, a large batch for none."""
 
 
 def append(connection: Connection, batch: Append) -> None:
     """Insert a whole batch and commit, in one pipeline."""
     with connection.pipeline():
-        if batch.events:
-            insert_events(connection, batch)
-        if batch.verdicts:
-            keys, digests, verdicts, positions = zip(*batch.verdicts, strict=True)
-            connection.execute(
-                sql.INSERT_VERDICTS, [raw_uuids(keys), int8s(positions), byteas(digests), byteas(verdicts)]
-            )
-        _write_accounts(connection, batch.accounts)
-        _write_holds(connection, batch)
+        if 0 < len(batch.events) <= AT_ONCE_MAX:
+            _append_at_once(connection, batch)
+        else:
+            _append_by_kind(connection, batch)
         write_more(connection, batch)
         if batch.traces:
             positions, traceparents = zip(*batch.traces, strict=True)
@@ -37,36 +36,86 @@ def append(connection: Connection, batch: Append) -> None:
 
 def insert_events(connection: Connection, batch: Append) -> None:
     """Insert events and move the head, in the open transaction."""
-    streams, versions, tags, states, positions, keys, hashes, effective = zip(*batch.events, strict=True)
-    head = batch.head
-    connection.execute(
-        sql.INSERT_EVENTS,
-        [
-            uuids(streams),
-            int8s(versions),
-            texts(tags),
-            byteas(states),
-            int8s(positions),
-            raw_uuids(keys),
-            byteas(hashes),
-            timestamps(effective),
-            head.recorded_at,
-        ],
-    )
-    connection.execute(sql.MOVE_HEAD, [head.position, head.hash, head.recorded_at])
+    connection.execute(sql.INSERT_EVENTS, _event_columns(batch))
+    connection.execute(sql.MOVE_HEAD, _head(batch))
 
 
-def _write_accounts(connection: Connection, rows: Sequence[AccountRow]) -> None:
-    """Insert the accounts that this batch opened, update the others."""
-    if opened := [row for row in rows if row.opened]:
+def _append_at_once(connection: Connection, batch: Append) -> None:
+    account_ids, _organisations, *others = _account_columns(_changed_accounts(batch))
+    columns = [
+        *_event_columns(batch),
+        *_verdict_columns(batch.verdicts),
+        *_account_columns(_opened_accounts(batch)),
+        *[account_ids, *others],
+        *_opened_columns(_opened_holds(batch)),
+        *_changed_columns(_changed_holds(batch)),
+        *_head(batch),
+    ]
+    connection.execute(sql.APPEND_AT_ONCE, columns)
+
+
+def _append_by_kind(connection: Connection, batch: Append) -> None:
+    """One statement a kind: the database works on one while the columns of the next are packed."""
+    if batch.events:
+        insert_events(connection, batch)
+    if batch.verdicts:
+        connection.execute(sql.INSERT_VERDICTS, _verdict_columns(batch.verdicts))
+    if opened := _opened_accounts(batch):
         connection.execute(sql.INSERT_ACCOUNTS, _account_columns(opened))
-    if changed := [row for row in rows if not row.opened]:
+    if changed := _changed_accounts(batch):
         account_ids, _organisations, *others = _account_columns(changed)
         connection.execute(sql.UPDATE_ACCOUNTS, [account_ids, *others])
+    if holds := _opened_holds(batch):
+        connection.execute(sql.INSERT_HOLDS, _opened_columns(holds))
+    if holds := _changed_holds(batch):
+        connection.execute(sql.UPDATE_HOLDS, _changed_columns(holds))
+
+
+def _opened_accounts(batch: Append) -> list[AccountRow]:
+    return [row for row in batch.accounts if row.opened]
+
+
+def _changed_accounts(batch: Append) -> list[AccountRow]:
+    return [row for row in batch.accounts if not row.opened]
+
+
+def _opened_holds(batch: Append) -> list[Hold]:
+    return [hold for hold in batch.holds if hold.opened_position > batch.after]
+
+
+def _changed_holds(batch: Append) -> list[Hold]:
+    return [hold for hold in batch.holds if hold.opened_position <= batch.after]
+
+
+def _head(batch: Append) -> list[Any]:
+    head = batch.head
+    return [head.position, head.hash, head.recorded_at]
+
+
+def _event_columns(batch: Append) -> list[Any]:
+    streams, versions, tags, states, positions, keys, hashes, effective = zip(*batch.events, strict=True)
+    return [
+        uuids(streams),
+        int8s(versions),
+        texts(tags),
+        byteas(states),
+        int8s(positions),
+        raw_uuids(keys),
+        byteas(hashes),
+        timestamps(effective),
+        batch.head.recorded_at,
+    ]
+
+
+def _verdict_columns(rows: Sequence[VerdictRow]) -> list[Column]:
+    keys, digests, verdicts, positions = zip(*rows, strict=True) if rows else [()] * 4
+    return [raw_uuids(keys), int8s(positions), byteas(digests), byteas(verdicts)]
 
 
 def _account_columns(rows: Sequence[AccountRow]) -> list[Column]:
-    account_ids, organisations, versions, hashes, formats, states, due, _opened = zip(*rows, strict=True)
+    account_ids, organisations, versions, hashes, formats, states, due, _opened = (
+        zip(*rows, strict=True) if rows else [()] * 8
+    )
     return [
         uuids(account_ids),
         uuids(organisations),
@@ -76,16 +125,6 @@ def _account_columns(rows: Sequence[AccountRow]) -> list[Column]:
         byteas(states),
         timestamps(due),
     ]
-
-
-def _write_holds(connection: Connection, batch: Append) -> None:
-    """Insert the holds that this batch opened, update the others."""
-    opened = [hold for hold in batch.holds if hold.opened_position > batch.after]
-    changed = [hold for hold in batch.holds if hold.opened_position <= batch.after]
-    if opened:
-        connection.execute(sql.INSERT_HOLDS, _opened_columns(opened))
-    if changed:
-        connection.execute(sql.UPDATE_HOLDS, _changed_columns(changed))
 
 
 def _opened_columns(holds: list[Hold]) -> list[Column]:

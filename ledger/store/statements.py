@@ -10,9 +10,11 @@ SESSION = " ".join(
         "transaction_timeout": "5s",
         "idle_in_transaction_session_timeout": "2s",
         "synchronous_commit": "on",
+        "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",
     }.items()
 )
-"""Options of the writer's connection."""
+"""Options of the writer's connection: it looks up keys and nothing else, by plans that are made once."""
 
 LOCK = "SELECT pg_advisory_xact_lock(7411)"
 """The append lock; the number is nothing but ours."""
@@ -112,3 +114,14 @@ WITH moved AS (UPDATE log_head SET position = %b, hash = %b, recorded_at = %b RE
 SELECT pg_notify('tallystick_log', position::text) FROM moved
 """
 """Followers are told with the commit."""
+
+APPEND_AT_ONCE = f"""
+WITH new_events AS ({INSERT_EVENTS}),
+new_verdicts AS ({INSERT_VERDICTS}),
+new_accounts AS ({INSERT_ACCOUNTS}),
+changed_accounts AS ({UPDATE_ACCOUNTS}),
+new_holds AS ({INSERT_HOLDS}),
+changed_holds AS ({UPDATE_HOLDS}),
+{MOVE_HEAD.strip().removeprefix("WITH ")}
+"""
+"""A small batch as one statement; no part reads what another writes."""
