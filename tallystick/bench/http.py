@@ -20,7 +20,7 @@ from msgspec import Struct
 from tallystick.bench.http_client import Connection, connect, post
 from tallystick.bench.http_site import Site, private, serving, writing
 from tallystick.bench.processes import CONTEXT, postgres_cpu_s, process_cpu_s
-from tallystick.bench.schema import scratch
+from tallystick.bench.schema import schema_of, scratch
 from tallystick.settings import Settings
 
 SERVER = "uvicorn"
@@ -118,7 +118,7 @@ def _measure_on(settings: Settings, server: str, load: Load, tell: Progress) -> 
     owner_url = settings.database_owner_url
     assert owner_url is not None
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder, scratch(owner_url, migrated=True) as url:
-        at = private(settings, url, Path(folder))
+        at = private(settings, schema_of(url), Path(folder))
         with writing(at) as writer, serving(at, server) as site, ProcessPoolExecutor(1, mp_context=CONTEXT) as client:
 
             def cpu_s() -> dict[str, float]:

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator
-from multiprocessing.process import BaseProcess
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
-import uvloop
 from msgspec import Struct
 
-from api.app import create_app
 from api.server import bind
 from customers.domain.scopes import CUSTOMER_SCOPES
 from ledger.domain.commands import GrantCredits
 from ledger.ports import Request
-from tallystick.bench.processes import CONTEXT
-from tallystick.cli.commands.serve import serve
-from tallystick.cli.commands.write import write
-from tallystick.pages import pages_of
-from tallystick.run_process import parts_of
-from tallystick.settings import Settings
-from tallystick.telemetry.http import SeenApplication
-from tallystick.wiring import build, make_services
+from tallystick.settings import Settings, variables
+from tallystick.wiring import build
 from tallystick.writing import unavailable
 
 ENOUGH_UCR = 10**14
 ORGANISATIONS = 8
+_PROGRAMS = {"uvicorn": ("tallystick", "serve", "--http-only"), "granian": ("tallystick.bench.http_granian",)}
 _START_S = 60.0
 _STOP_S = 15.0
 
@@ -49,10 +42,9 @@ class Site(Struct, frozen=True):
 @contextlib.contextmanager
 def writing(settings: Settings) -> Generator[int]:
     """A writer while the block runs; its process."""
-    with _process(_write, settings) as process:
+    with _process(settings, "tallystick", "write") as pid:
         _until(lambda: unavailable(settings) is None)
-        assert process.pid is not None
-        yield process.pid
+        yield pid
 
 
 @contextlib.contextmanager
@@ -63,10 +55,9 @@ def serving(settings: Settings, server: str) -> Generator[Site]:
     port = listening.getsockname()[1]
     listening.close()
     at = settings.with_values(host="127.0.0.1", port=port)
-    with _process(_serve_uvicorn if server == "uvicorn" else _serve_granian, at) as process:
+    with _process(at, *_PROGRAMS[server]) as pid:
         _until(lambda: _ready(f"http://127.0.0.1:{port}/readyz"))
-        assert process.pid is not None
-        yield Site("127.0.0.1", port, process.pid, keys)
+        yield Site("127.0.0.1", port, pid, keys)
 
 
 def _customers(settings: Settings) -> list[str]:
@@ -84,56 +75,30 @@ def _customers(settings: Settings) -> list[str]:
         parts.close()
 
 
-def _write(settings: Settings) -> None:
-    _quiet()
-    write(settings)
-
-
-def _serve_uvicorn(settings: Settings) -> None:
-    _quiet()
-    serve(settings, background=False)
-
-
-def _serve_granian(settings: Settings) -> None:
-    """The same application behind the other server."""
-    from granian.constants import Interfaces  # noqa: PLC0415  measured where it is installed, needed nowhere
-    from granian.server.embed import Server  # noqa: PLC0415
-
-    _quiet()
-    with parts_of(settings, "api") as parts:
-        services = make_services(parts)
-        app = SeenApplication(create_app(services, pages_of(parts)), parts.telemetry, parts.ids)
-        server = Server(
-            app, settings.host, settings.port, interface=Interfaces.ASGI, websockets=False, log_enabled=False
-        )
-
-        async def run() -> None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
-            await server.serve()
-
-        uvloop.run(run())
-        services.crossing.close()
-
-
-def _quiet() -> None:
-    """Logs are written as always, and go nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-
-
 @contextlib.contextmanager
-def _process(target: Callable[[Settings], None], settings: Settings) -> Generator[BaseProcess]:
-    process = CONTEXT.Process(target=target, args=(settings,))
-    process.start()
+def _process(settings: Settings, *words: str) -> Generator[int]:
+    """A program of ours that ends with us; its logs are written as always, and go nowhere."""
+    told = {
+        variable.name: str(value)
+        for field, variable in variables().items()
+        if (value := getattr(settings, field)) is not None and value != variable.default
+    }
+    process = subprocess.Popen(  # noqa: S603  our own program
+        [sys.executable, "-m", "tallystick.run_child", *words],
+        env={**os.environ, **told},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        yield process
+        yield process.pid
     finally:
         process.terminate()
-        process.join(_STOP_S)
-        if process.is_alive():
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
             process.kill()
-            process.join()
+            process.wait()
 
 
 def _until(there: Callable[[], bool]) -> None:
@@ -150,8 +115,9 @@ def _ready(url: str) -> bool:
         return False
 
 
-def private(settings: Settings, database_url: str, folder: Path) -> Settings:
-    """The settings of a site on a database of its own."""
-    return settings.with_values(
-        data_dir=folder, database_url=database_url, database_owner_url=database_url, database_writer_url=None
-    )
+def private(settings: Settings, schema: str, folder: Path) -> Settings:
+    """The settings of a site in a schema of its own."""
+    owner_url = settings.database_owner_url
+    assert owner_url is not None
+    url = f"{owner_url}{'&' if '?' in owner_url else '?'}options={quote(f'-c search_path={schema}')}"
+    return settings.with_values(data_dir=folder, database_url=url, database_owner_url=url, database_writer_url=None)
