@@ -118,7 +118,7 @@ class AsOf:
             row = past.hold_row(hold_id)
             if row is None or row.opened_position > point.position:
                 return None
-            return hold_view(hold_from(row.account_id, _life(past, row, point.position)))
+            return hold_view(_hold(past, row, point.position))
 
     def posted_effective(self, account_id: UUID, at: datetime) -> PostedEffective | None:
         """See ``PastReader``. What is effective when it is recorded is in the state as of then; the rest is added."""
@@ -204,17 +204,19 @@ def _open_holds(past: Past, account: Account, wanted: int) -> list[HoldView]:
     return found[:wanted]
 
 
-def _life(past: Past, row: Hold, until: int) -> list[RecordedEvent]:
-    """Events of a hold until a position, from those of its account while it was open.
+def _hold(past: Past, row: Hold, until: int) -> Hold:
+    """A hold as of a position, from the events of its account from its opening to its end.
 
     An event carries the bytes of the ids that it names: most need not be decoded.
     """
     opening = past.event(row.opened_position)
     assert opening is not None, "a hold without its event"
-    life, version = list[RecordedEvent](), opening.version - 1
+    wanted, version = row.hold_id.bytes, opening.version - 1
+    life: list[RecordedEvent] = []
     while True:
         page = past.page(row.account_id, version, until, PAGE)
-        life += (one for one in page if row.hold_id.bytes in one.state and hold_id_of(one) == row.hold_id)
-        if len(page) < PAGE or (row.resolved_at is not None and page[-1].recorded_at > row.resolved_at):
-            return life
+        life += (one for one in page if wanted in one.state and hold_id_of(one) == row.hold_id)
+        found = hold_from(row.account_id, life)
+        if len(page) < PAGE or found.state == row.state != "open":
+            return found
         version = page[-1].version
