@@ -16,11 +16,9 @@ from ledger.writer.chain import GENESIS, expected_hash
 from ledger.writer.loading import replay
 from ledger.writer.requests import Append
 from simulation.found import must, same
+from simulation.ledger.server import FOREIGN
 from simulation.model import views
 from simulation.model.answering import Model
-
-FOREIGN = 0
-"""A format of state that no release reads."""
 
 
 class Checks:
@@ -28,12 +26,6 @@ class Checks:
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
-
-    def make_foreign(self, account_id: UUID) -> None:
-        """Let an account's state be what this release cannot read."""
-        row = self._database.accounts.get(account_id)
-        if row is not None:
-            self._database.accounts[account_id] = row._replace(format=FOREIGN, state=b"another format")
 
     def appended(self, append: Append, before: int) -> None:
         """Look at what one append did: events, accounts, their holds, budgets."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from simulation.dice import Dice
 from simulation.found import Wrong
 from simulation.ledger.chance import Chance, Weather, weather
+from simulation.ledger.server import Server
 from simulation.ledger.simpler import simpler
 from simulation.ledger.steps import Step
 from simulation.ledger.telling import Names, told
@@ -28,11 +29,11 @@ class Run:
     wrong: Wrong | None
 
 
-def play(seed: int, steps: int) -> Run:
-    """Play a seed."""
+def play(seed: int, steps: int, server: Server | None = None) -> Run:
+    """Play a seed, on a database of one's own if wanted."""
     dice = Dice(seed)
     sky = weather(dice)
-    world = _world(sky)
+    world = _world(sky, server)
     chance = Chance(dice, world, sky)
     history: list[Step] = []
 
@@ -88,5 +89,5 @@ def story(wrong: Wrong, history: Sequence[Step]) -> list[str]:
     return [*lines, f"then: {names.text(str(wrong))}"]
 
 
-def _world(sky: Weather) -> World:
-    return World(writers=sky.writers, remembered=sky.remembered)
+def _world(sky: Weather, server: Server | None = None) -> World:
+    return World(writers=sky.writers, remembered=sky.remembered, server=server)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from ledger.errors import ConnectionLost
 from ledger.store.memory import MemoryLedger
@@ -13,6 +14,8 @@ from simulation.ledger.writers import Writer
 
 LOCK_TIMEOUT_S = 5.0
 IDLE_TIMEOUT_S = 2.0
+FOREIGN, FOREIGN_STATE = 0, b"another format"
+"""A format of state that no release reads, and such a state."""
 
 
 class Waiting(Exception):
@@ -41,23 +44,38 @@ class Server:
             return None
         if isinstance(asked, ReadUnderLock):
             self._lock(writer, now_s - writer.waits_since)
-            read = self.database.answer(asked)
+            read = self._ask(writer, asked)
             self._idle_since = now_s
             return replace(read, own_clock=writer.clock.now(), waited_s=now_s - writer.waits_since)
         if writer.read is not None and (self.owner is not writer or now_s - self._idle_since > IDLE_TIMEOUT_S):
             self.leave(writer)
             raise ConnectionLost("the transaction lay idle for too long")
         self._idle_since = now_s
+        return self._ask(writer, asked)
+
+    def _ask(self, writer: Writer, asked: WriterRequest) -> Any:
+        """Let a question take effect; ``writer`` is for whoever has a connection for each."""
+        del writer
         return self.database.answer(asked)
 
     def idle(self) -> bool:
         """Whether the lock's owner has let it lie for so long that the database ends its transaction."""
         return self.owner is not None and self.clock.monotonic_s() - self._idle_since > IDLE_TIMEOUT_S
 
+    def make_foreign(self, account_id: UUID) -> None:
+        """Let an account's state be what this release cannot read."""
+        row = self.database.accounts.get(account_id)
+        if row is not None:
+            self.database.accounts[account_id] = row._replace(format=FOREIGN, state=FOREIGN_STATE)
+
     def leave(self, writer: Writer) -> None:
         """A connection ends, or its transaction."""
         if self.owner is writer:
             self.owner = None
+            self._left(writer)
+
+    def _left(self, writer: Writer) -> None:
+        """The owner of the lock ends its transaction, if it has not committed."""
 
     def _lock(self, writer: Writer, waited_s: float) -> None:
         if self.owner is not None and self.owner is not writer:

@@ -30,9 +30,9 @@ SECRET = b"simulated"
 class World:
     """Everything of one run. ``apply`` takes a step, and raises ``Wrong`` where something does not hold."""
 
-    def __init__(self, *, writers: int = 3, remembered: int = 1_000) -> None:
-        self.clock = SimulatedClock()
-        self.server = Server(self.clock)
+    def __init__(self, *, writers: int = 3, remembered: int = 1_000, server: Server | None = None) -> None:
+        self.server = server or Server(SimulatedClock())
+        self.clock = self.server.clock
         self.model = Model()
         self._remembered = remembered
         self.writers = [Writer(n, Memory(remembered), SimulatedClock()) for n in range(writers)]
@@ -59,7 +59,7 @@ class World:
             case Look():
                 look(step, self.server.ledger, self.model, self.clock.now())
             case Foreign(account_id):
-                self.checks.make_foreign(account_id)
+                self.server.make_foreign(account_id)
 
     def settle(self) -> None:
         """Let everybody finish, with nothing going wrong, and check the whole."""
@@ -91,7 +91,8 @@ class World:
 
     def _restart(self) -> None:
         self.counts["database restarts"] += 1
-        self.server.owner = None
+        if self.server.owner is not None:
+            self.server.leave(self.server.owner)
         for writer in self.writers:
             if writer.core is not None and not isinstance(writer.asked, Rollback | Reconnect):
                 writer.told = Told(error=errors.ConnectionLost("the database restarts"))
@@ -193,7 +194,7 @@ class World:
         owner = self.server.owner
         assert owner is not None and owner.read is not None
         self.counts["idle transactions ended"] += 1
-        self.server.owner = None
+        self.server.leave(owner)
         if owner.hoped is None and not owner.segments[-1].fault:
             model = deepcopy(self.model)
             owner.hoped = model.batch(owner.segment, owner.read.clock, owner.read.own_clock)

@@ -1,0 +1,157 @@
+"""The twin of the database and real PostgreSQL, question by question over the same random histories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from ledger import errors
+from ledger.domain.account import decode_grant, decode_parts, encode_parts
+from ledger.store.connection import WriterStore
+from ledger.store.memory import MemoryDatabase
+from ledger.writer.requests import Append, EventRow, More, ReadUnderLock, Rollback, UnderLock, VerdictRow, WriterRequest
+from simulation.clocks import SimulatedClock
+from simulation.ledger import runs
+from simulation.ledger.server import FOREIGN, FOREIGN_STATE, Server
+from simulation.ledger.writers import Writer
+from tests.support.servers import Database
+
+STEPS = 250
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class ComparedServer(Server):
+    """Asks PostgreSQL the same as the twin, each writer on a connection of its own, and lets nothing differ."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(SimulatedClock())
+        self._conninfo = database.writer_url
+        self._owner_url = database.owner_url
+        self._stores: dict[int, WriterStore] = {}
+        self.compared = 0
+
+    def _ask(self, writer: Writer, asked: WriterRequest) -> Any:
+        store = self._stores.setdefault(writer.number, WriterStore(self._conninfo, self.clock, lambda _: None))
+        said, meant = answer_of(store, asked), answer_of(self.database, asked)
+        assert timeless(said) == timeless(meant), asked
+        self.compared += 1
+        if isinstance(meant, errors.LedgerError):
+            raise meant
+        return meant
+
+    def make_foreign(self, account_id: UUID) -> None:
+        """See ``Server``; in both."""
+        super().make_foreign(account_id)
+        with psycopg.connect(self._owner_url) as connection:
+            connection.execute(
+                "UPDATE account_states SET format = %s, state = %s WHERE account_id = %s",
+                (FOREIGN, FOREIGN_STATE, account_id),
+            )
+
+    def _left(self, writer: Writer) -> None:
+        if writer.number in self._stores:
+            self._stores[writer.number].answer(Rollback())
+
+    def close(self) -> None:
+        """Give up all connections."""
+        for store in self._stores.values():
+            store.close()
+
+
+def answer_of(store: WriterStore | MemoryDatabase, asked: WriterRequest) -> Any:
+    """What a store answers, or raises."""
+    try:
+        return store.answer(asked)
+    except errors.LedgerError as error:
+        return error
+
+
+def timeless(answer: Any) -> Any:
+    """An answer without clocks, which are not the same in the two, and without order where it has none."""
+    if isinstance(answer, UnderLock):
+        return replace(answer, clock=_NOW, own_clock=_NOW, waited_s=0.0)
+    if isinstance(answer, More):
+        return replace(answer, budgets=sorted(answer.budgets, key=lambda budget: budget.budget_id))
+    return type(answer) if isinstance(answer, errors.LedgerError) else answer
+
+
+@pytest.fixture
+def compared(database: Database) -> Iterator[ComparedServer]:
+    server = ComparedServer(database)
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_twin_answers_as_postgresql_does(seed: int, compared: ComparedServer, database: Database) -> None:
+    run = runs.play(seed, STEPS, compared)
+    assert run.wrong is None
+    assert compared.compared > STEPS // 10
+    with psycopg.connect(database.serving_url) as connection:
+        compare_tables(connection, compared.database)
+
+
+def compare_tables(connection: psycopg.Connection, twin: MemoryDatabase) -> None:
+    """Every row that the ledger wrote."""
+
+    def rows(query: str) -> list[tuple[Any, ...]]:
+        return connection.execute(query.encode()).fetchall()
+
+    assert len(rows("SELECT FROM events")) == len(twin.events)
+    assert {
+        row[0].bytes: tuple(map(bytes, row[1:])) for row in rows("SELECT key_hash, digests, verdict FROM verdicts")
+    } == {key: (row.digests, row.verdict) for key, row in twin.verdicts.items()}
+    accounts = rows("SELECT account_id, organisation_id, version, hash, format, next_due_at FROM account_states")
+    assert {row[0]: row for row in accounts} == {
+        key: (key, row.organisation_id, row.version, row.hash, row.format, row.next_due_at)
+        for key, row in twin.accounts.items()
+    }
+    holds = rows("SELECT hold_id, state, committed_ucr, remaining_ucr, resolved_at, slices FROM holds")
+    assert {row[0]: (*row[:5], decode_parts(row[5])) for row in holds} == {
+        key: (key, one.state, one.committed_ucr, one.remaining_ucr, one.resolved_at, parts_of(one))
+        for key, one in twin.holds.items()
+    }
+    grants = rows("SELECT account_id, grant_id, state FROM grants")
+    assert {(row[0], row[1]): decode_grant(row[2]) for row in grants} == twin.grants
+    assert set(rows("SELECT account_id, day, kept FROM refusals_kept")) == {
+        (*key, kept) for key, kept in twin.refusals.items()
+    }
+    used = rows("SELECT budget_id, window_start, used_ucr FROM budget_usage")
+    assert {(row[0], row[1].astimezone(UTC)): row[2] for row in used} == {
+        (use.budget_id, use.window_start): used for use, used in twin.usage.items()
+    }
+
+
+def parts_of(hold: Any) -> Any:
+    """What stands in one column of a hold."""
+    return decode_parts(encode_parts(hold))
+
+
+def test_the_twin_refuses_what_postgresql_refuses(compared: ComparedServer) -> None:
+    """A key that is taken, and a position that is taken, each alone."""
+    assert runs.play(1, 60, compared).wrong is None
+    twin = compared.database
+    key, row = next(iter(twin.verdicts.items()))
+    writer = Writer(0, memory=None, clock=compared.clock)  # type: ignore[arg-type]
+    for append in (taken_key(twin, key, row), taken_position(twin)):
+        compared._ask(writer, ReadUnderLock([], {}, {}, [], b""))
+        with pytest.raises(errors.BatchRefused):
+            compared._ask(writer, append)
+        compared._stores[0].answer(Rollback())
+
+
+def taken_key(twin: MemoryDatabase, key: bytes, row: Any) -> Append:
+    """An append whose verdict's key is taken."""
+    return Append(twin.head, twin.head.position, verdicts=[VerdictRow(key, row.digests, row.verdict, 1)])
+
+
+def taken_position(twin: MemoryDatabase) -> Append:
+    """An append whose position is taken."""
+    event = EventRow(UUID(int=7), 1, "simulation.noted.v1", b"{}", twin.head.position, None, bytes(32))
+    return Append(twin.head, twin.head.position - 1, events=[event])
