@@ -44,6 +44,11 @@ class WriterServer:
         """How many processes are connected."""
         return len(self._connections)
 
+    @property
+    def queued(self) -> int:
+        """How many requests wait for the writer."""
+        return self._writer.queued
+
     def start(self) -> None:
         """Begin."""
         self._woken.setblocking(False)  # noqa: FBT003  positional there

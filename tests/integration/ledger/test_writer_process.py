@@ -9,17 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
 from ledger import errors
 from ledger.domain.commands import DebitCredits
-from ledger.domain.verdicts import Answer, Done
+from ledger.domain.verdicts import Answer, Done, Refused
 from ledger.drivers import Driver
 from ledger.ports import Request
 from ledger.store.socket import SocketLedger
@@ -61,7 +63,7 @@ def writer(environment: dict[str, str]) -> Iterator[WriterProcess]:
         yield found
 
 
-Connect = Callable[[], SocketLedger]
+Connect = Callable[..., SocketLedger]
 
 
 @pytest.fixture
@@ -69,9 +71,9 @@ def connect(folder: Path, pool: ConnectionPool[Any]) -> Iterator[Connect]:
     """Makes ledgers of callers' processes."""
     made: list[SocketLedger] = []
 
-    def new() -> SocketLedger:
+    def new(path: Path = folder / "writer" / "writer.sock") -> SocketLedger:
         secret = Settings(secret=SECRET).key_for("ledger-digests")
-        made.append(SocketLedger(folder / "writer" / "writer.sock", pool, clock=SystemClock(), secret=secret))
+        made.append(SocketLedger(path, pool, clock=SystemClock(), secret=secret))
         return made[-1]
 
     yield new
@@ -216,6 +218,22 @@ def test_invariant_41_a_writer_that_hangs_leaves_its_callers_with_unknown(
     assert balance is not None and balance.posted_ucr == 0
 
 
+def test_invariant_41_a_writer_that_dies_over_a_call_and_stays_away_leaves_it_unknown(
+    writer: WriterProcess, connect: Connect, database: Database
+) -> None:
+    ledger = connect()
+    account_id = open_account(ledger, credit=1)
+    with psycopg.connect(database.superuser_url) as blocking, ThreadPoolExecutor(1) as threads:
+        blocking.execute(LOCK)
+        asked = threads.submit(ledger.submit, debit(account_id, "k"), timeout_s=2.0)
+        time.sleep(0.3)
+        writer.end(signal.SIGKILL)
+        assert isinstance(asked.exception(10), errors.OutcomeUnknown)
+    writer.start()
+    assert isinstance(ledger.submit(debit(account_id, "k")).verdict, Done)
+    assert len(ledger.stream(account_id)) == 3
+
+
 CALLS = """
 import sys, asyncio
 from pathlib import Path
@@ -265,6 +283,48 @@ def test_invariant_39_invariant_27_two_writers_serve_four_processes_without_an_e
     positions = [event.position for event in ledger.log(after=0, limit=10_000)]
     assert positions == list(range(1, 2_003))
     check(pool)
+
+
+AS_A_NEWER_RELEASE = """
+WITH head AS (
+    UPDATE log_head SET position = position + 1, hash = sha256(hash), recorded_at = clock_timestamp()
+    RETURNING position, hash, recorded_at
+), account AS (
+    UPDATE account_states SET version = version + 1, hash = head.hash, format = 99, state = 'of tomorrow'
+    FROM head WHERE account_id = %(account)s
+    RETURNING version
+)
+INSERT INTO events
+    (originator_id, originator_version, topic, state, notification_id, recorded_at, effective_at, hash)
+SELECT %(account)s, account.version, 'ledger.credits-invented.v1', '["ledger.credits-invented.v1",1]',
+    head.position, head.recorded_at, head.recorded_at, head.hash
+FROM head, account
+"""
+
+
+def test_an_older_writer_refuses_what_a_newer_one_wrote_that_it_cannot_read_and_no_other_account(
+    writer: WriterProcess, environment: dict[str, str], connect: Connect, folder: Path, database: Database
+) -> None:
+    assert writer.process is not None
+    ledger = connect()
+    newer, other = open_account(ledger, credit=5), open_account(ledger, credit=5)
+    with psycopg.connect(database.writer_url) as connection:
+        connection.execute(LOCK)
+        connection.execute(AS_A_NEWER_RELEASE, {"account": newer})
+    asked = msgspec.structs.replace(debit(newer, "k"), origin="caller")
+    fresh = folder / "other" / "writer.sock"
+    with writer_process(environment | {"TALLYSTICK_WRITER_SOCKET": str(fresh)}):
+        for found in (ledger, connect(fresh)):
+            for _ in range(2):
+                verdict = found.submit(asked).verdict
+                assert isinstance(verdict, Refused) and (verdict.code, verdict.transient) == ("upgrade-needed", True)
+                (mixed, good) = found.submit_many([debit(newer, uuid4().hex), debit(other, uuid4().hex)])
+                assert isinstance(mixed.verdict, Refused) and isinstance(good.verdict, Done)
+    with psycopg.connect(database.serving_url) as connection:
+        (last,) = connection.execute("SELECT max(originator_version) FROM events WHERE originator_id = %s", [newer])
+        (kept,) = connection.execute("SELECT count(*) FROM verdicts WHERE verdict LIKE %s", [b"%upgrade-needed%"])
+    assert last == (3,), "nothing follows what cannot be read"
+    assert kept == (0,), "the same key may succeed once this release is gone"
 
 
 def test_a_writer_does_not_push_another_from_its_socket_and_takes_over_a_dead_ones(
