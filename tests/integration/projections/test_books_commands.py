@@ -98,10 +98,12 @@ def six(amount: str) -> str:
 
 
 def test_a_statement_shows_the_newest_lines_in_order(history: History, run: Callable[..., Result]) -> None:
-    organisation_id = next(iter(history.organisations.values()))
-    account_id = min(account for account, owner in history.organisations.items() if owner == organisation_id)
-    found = answer(run("statement", "--organisation", render("org", organisation_id), "--limit", 5, "--json"))
-    assert found["account"] == render("acc", account_id)
+    account_id, organisation_id = next(iter(history.organisations.items()))
+    first = min(account for account, owner in history.organisations.items() if owner == organisation_id)
+    found = answer(run("statement", "--organisation", render("org", organisation_id), "--json"))
+    assert found["account"] == render("acc", first)
+    chosen = ("--account", render("acc", account_id), "--limit", 5)
+    found = answer(run("statement", "--organisation", render("org", organisation_id), *chosen, "--json"))
     positions = [line["position"] for line in found["lines"]]
     assert positions == sorted(positions)
     assert len(positions) == 5

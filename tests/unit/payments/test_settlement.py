@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from ledger.domain import commands
@@ -12,16 +13,18 @@ from ledger.domain.codec import as_json
 from ledger.errors import OutcomeUnknown
 from ledger.ports import Request
 from payments.domain import events
+from payments.domain.entries import Situation
 from payments.domain.policy import Policy
 from payments.domain.products import PackProduct, PriceBook
+from payments.domain.receipt import Granted, Receipt
 from payments.domain.settle import Question, settle_ref
-from payments.domain.settlement import Outcome
+from payments.domain.settlement import Outcome, plan
 from payments.errors import RailUnavailable
 from payments.limits import SETTLE_ATTEMPTS_MAX
 from payments.rail import Observation
 from payments.sweep import sweep_changes, sweep_charges
 from tests.support.ledger import done, refused
-from tests.support.payments import CREDIT, Story, money_of, payment_events, ref_of
+from tests.support.payments import CREDIT, Story, money_of, payment_events, ref_of, topups_of
 
 
 @pytest.fixture
@@ -310,6 +313,46 @@ def test_money_that_comes_back_to_a_closed_account_waits_in_suspense(story: Stor
     assert story.settles()[-1] == Outcome("needs-human", "restored")
     last = money_of(story.world.ledger)[-1]
     assert (last.suspense_micro, last.net_micro, last.grant_id, story.posted) == (10_000_000, 0, None, 0)
+
+
+def test_all_that_a_reversed_receipt_brought_is_taken_back_together(story: Story) -> None:
+    now = reversed_situation(story, grants=2)
+    found = plan(now, story.world.terms)
+    assert found is not None
+    named = [found.request.command, *found.request.linked]
+    assert [one.grant_id for one in named if isinstance(one, commands.RevokeCredits)] == [UUID(int=0), UUID(int=1)]
+
+
+def test_a_receipt_of_which_credits_were_kept_grants_nothing_when_it_returns(story: Story) -> None:
+    now = reversed_situation(story, grants=1)
+    gone = msgspec.structs.replace(now.receipt, state="reversed", revoked_ucr=CREDIT)
+    for kept_ucr, case in ((0, "appended"), (5, "needs-human")):
+        receipt = msgspec.structs.replace(gone, credits_ucr=kept_ucr, grants=())
+        seen = msgspec.structs.replace(now.seen, state="final")
+        found = plan(msgspec.structs.replace(now, receipt=receipt, seen=seen), story.world.terms)
+        assert found is not None
+        assert (found.outcome.kind, found.request.command is not None) == (case, kept_ucr == 0)
+
+
+def reversed_situation(story: Story, grants: int) -> Situation:
+    """A final receipt, of several grants, whose money the source has taken back."""
+    topup = story.opens()
+    payment = story.world.desk.pay(ref_of(topup))
+    seen = msgspec.structs.replace(payment.observed(), state="reversed")
+    granted = tuple(Granted(UUID(int=n), story.account_id, CREDIT) for n in range(grants))
+    value_micro = story.world.terms.value(seen)
+    assert value_micro is not None
+    receipt = Receipt(
+        receipt_id=uuid4(),
+        version=1,
+        state="final",
+        generation=1,
+        net_micro=value_micro,
+        credits_ucr=grants * CREDIT,
+        grants=granted,
+    )
+    [opened] = topups_of(story.world.ledger)
+    return Situation(seen=seen, receipt=receipt, topup=opened, currency="USD")
 
 
 def debit(story: Story, amount: int) -> commands.DebitCredits:
