@@ -20,6 +20,7 @@ from ledger.store.memory import MemoryLedger
 from ledger.store.past import END_MOVES
 from ledger.store.reads import PostgresReader
 from ledger.writer import appending
+from projections.rebuild import digests, empty
 from tests.support.histories import mirrored
 from tests.support.ledger import ManualClock
 from tests.support.lives import Lives
@@ -101,6 +102,18 @@ def test_invariant_29_effective_time_is_the_sum_of_what_is_meant_until_then(
     agree()
     rows = pool_rows(pool, "SELECT count(*) FROM effective_changes WHERE span = 'year'")
     assert rows[0][0] >= 2 * len({event.recorded_at.year for event in twins.log if late(event)})
+
+
+def test_invariant_10_effective_sums_that_grew_are_the_sums_made_again(twins: Twins, pool: ConnectionPool[Any]) -> None:
+    driver, follower = Driver(pool), EffectiveFollower()
+    driver.drive(register(follower))
+    while driver.drive(follow_once(follower, 7)):
+        continue
+    grown = driver.drive(digests(follower.tables))
+    driver.drive(empty(follower))
+    assert driver.drive(digests(follower.tables))[0].rows == 0 < grown[0].rows
+    catch_up(driver, [follower])
+    assert driver.drive(digests(follower.tables)) == grown
 
 
 def test_a_state_of_another_format_is_read_from_snapshot_and_events(twins: Twins, database: Database) -> None:
