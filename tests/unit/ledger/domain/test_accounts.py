@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from ledger import limits
-from ledger.domain import commands, events
+from ledger.domain import commands, decide, events
 from ledger.domain.account import Account
 from tests.support.domain import D1, G1, G2, H1, H2, MINE, OTHER, OURS, WHO, Life
 
@@ -148,6 +148,12 @@ def test_what_nobody_says_has_its_default() -> None:
     assert commit.final and not commit.late
     assert commands.GrantCredits(**WHO, grant_id=G1, amount_ucr=1, kind="paid").priority == 100
     assert commands.RevokeCredits(**WHO, grant_id=G1, cause="refund").spent_as == "debt"
+
+
+def test_a_rule_that_needs_no_rows_is_told_the_account_and_the_command() -> None:
+    life, command = Life(), commands.FreezeAccount(**WHO, reason="x")
+    told = decide._without_rows(lambda account, asked: [events.AccountFrozen(reason=account.status + asked.reason)])
+    assert told(life.account, life.known, command) == [events.AccountFrozen(reason="openx")]
 
 
 def test_a_sweep_of_what_is_due_decides_nothing_by_itself() -> None:

@@ -154,6 +154,52 @@ def test_a_hold_is_raised_up_to_its_cap_and_budget_and_what_is_available() -> No
     assert life.budgets.used_ucr == {hold.budgets[0]: 8}
 
 
+def test_a_raise_reaches_the_cap_exactly() -> None:
+    life = rich()
+    life.do(asked(amount_ucr=3, cap_ucr=5))
+    life.do(raising(2))
+    assert life.rows.holds[H1].amount_ucr == 5
+    life.refuses(raising(1), "raise-above-cap", hold_id=str(H1), amount_ucr=6, cap_ucr=5)
+
+
+def raised_behind_an_overdraft() -> Life:
+    """H1 pins 3 of G1, 2 of nobody's and 4 more of G1, in this order."""
+    life = Life(overdraft_limit_ucr=2)
+    life.grant(G1, 7)
+    life.hold(H2, 4)
+    life.do(asked(amount_ucr=5, cap_ucr=9))
+    life.release(H2)
+    life.do(raising(4))
+    assert life.rows.holds[H1].slices == (Slice(G1, 3), Slice(OVERDRAFT, 2), Slice(G1, 4))
+    assert (life.live().held_ucr, life.account.overdraft_held_ucr, life.sums) == (7, 2, (7, 9, 0, -2))
+    return life
+
+
+def test_what_is_pinned_behind_an_overdraft_is_spent_and_returned_like_the_rest() -> None:
+    life = raised_behind_an_overdraft()
+    assert cast("events.HoldCommitted", life.commit(H1, 7, final=False)[0]).slices == (
+        Slice(G1, 3),
+        Slice(OVERDRAFT, 2),
+        Slice(G1, 2),
+    )
+    assert (life.live().spent_ucr, life.account.debt_ucr, life.sums) == (5, 2, (0, 2, 0, -2))
+    life = raised_behind_an_overdraft()
+    life.release(H1)
+    assert (life.live().free_ucr, life.sums) == (7, (7, 0, 0, 7))
+
+
+def test_what_returns_to_a_grant_in_two_slices_is_frozen_and_revoked_as_one() -> None:
+    life = raised_behind_an_overdraft()
+    life.freeze(G1, 6)
+    assert cast("events.HoldReleased", life.release(H1)[0]).frozen == (Slice(G1, 6),)
+    life = raised_behind_an_overdraft()
+    life.commit(H1, 9)
+    life.revoke(G1)
+    back, repaid = life.reverse(H1)
+    assert cast("events.CreditsReversed", back).slices == (Slice(G1, 4), Slice(OVERDRAFT, 2), Slice(G1, 3))
+    assert cast("events.DebtRepaid", repaid).amount_ucr == 7 and life.sums == (0, 0, 0, 0)
+
+
 def test_neighbouring_slices_of_one_grant_become_one() -> None:
     life = rich()
     life.do(asked(amount_ucr=3, cap_ucr=10))

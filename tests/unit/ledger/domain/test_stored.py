@@ -36,6 +36,7 @@ def recorded(tag: str, raw: bytes) -> RecordedEvent:
 
 
 def test_an_accounts_event_is_an_array_that_begins_with_its_tag() -> None:
+    tag_of.cache_clear()
     tag, raw = encode_event(HELD)
     assert tag == "ledger.credits-held.v1"
     assert msgspec.msgpack.decode(raw)[0] == tag and H1.bytes in raw
@@ -48,6 +49,7 @@ def test_any_other_event_is_a_json_object() -> None:
 
 
 def test_a_struct_without_a_proper_tag_is_no_event() -> None:
+    tag_of.cache_clear()
     for kind in (Untagged, Undotted):
         with pytest.raises(AssertionError, match=rf"^{kind.__name__} has no tag$"):
             tag_of(kind)
@@ -62,6 +64,7 @@ def test_an_event_of_a_newer_release_is_told_apart() -> None:
 
 
 def test_a_tag_says_whose_stream_it_is() -> None:
+    is_account_event.cache_clear()
     for tag, own in (
         ("ledger.credits-held.v1", True),
         ("ledger.from-the-future.v9", True),
