@@ -25,6 +25,7 @@ from ledger.proof.reading import Reading
 from ledger.sansio import Core, Row, Run, Statement
 
 PAGE = 2_000
+_LAST = 2**63
 
 SNAPSHOT = Statement("verify-snapshot", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 HEAD = Statement("verify-head", "SELECT position, hash FROM log_head")
@@ -81,7 +82,8 @@ class _Checks:
         found += yield from self.tree.end(self.replay.position, (yield from read_forks()))
         found += [finding] if (finding := self.answers.end()) else []
         found += yield from self.snapshots.end()
-        return found or (yield from check_rows(self.replay))
+        found = found or (yield from check_rows(self.replay))
+        return sorted(found, key=lambda finding: finding.position or _LAST)
 
 
 def verify(heads: Sequence[Head] = ()) -> Core[Report]:

@@ -109,6 +109,8 @@ class TreeCheck:
         yield from self.read(size + 1, 2**63 - 1)
         beyond = [(size + 1, head) for heads in self._heads.values() for head in heads if head.size > size]
         found = [_stray(first, head, size) for first, head in [*self._strays, *beyond] if not self._admit(forks, head)]
+        if self._covered > size:
+            found.append(Finding(size + 1, f"missing: the stored tree covers {self._covered} events", self._covered))
         rows: list[Row] = yield Run(COUNT, {})
         if rows[0]["nodes"] != self._counted:
             found.append(Finding(0, f"{rows[0]['nodes']} stored subtrees where {self._counted} belong"))

@@ -5,7 +5,6 @@
     ProofError                  something cannot be proven
     ├── NotCovered              the tree or the last signed head does not reach so far yet   (transient)
     ├── UnknownPosition         the log has no such event
-    ├── NotText                 an event whose bytes are no text, which a proof cannot carry
     ├── LogDiffers              the log is not how an exported head says it was
     ├── BadSignature            a head that no known key signed
     ├── BadFile                 a file that is cut, broken or of another kind
@@ -44,16 +43,6 @@ class UnknownPosition(ProofError):
 
     def __init__(self, position: int) -> None:
         super().__init__(f"the log has no event {position}")
-        self.position = position
-
-
-class NotText(ProofError):
-    """The event at ``position`` is no text."""
-
-    code = "event-is-no-text"
-
-    def __init__(self, position: int) -> None:
-        super().__init__(f"event {position} is no text, which a proof cannot carry")
         self.position = position
 
 

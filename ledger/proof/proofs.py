@@ -13,24 +13,24 @@ from msgspec import Struct
 
 from ledger.domain.codec import RecordedEvent
 from ledger.proof import merkle
-from ledger.proof.errors import NotCovered, NotText, UnknownPosition
+from ledger.proof.errors import NotCovered, UnknownPosition
 from ledger.proof.heads import HeadLine, SignedHead, line_of
 from ledger.proof.merkle import Place, Range, needed, range_hash
 from ledger.proof.reading import Reading, read_nodes
 from ledger.proof.statements import EVENT
 from ledger.sansio import Row, Run
-from ledger.writer.chain import GENESIS, expected_hash, microseconds
+from ledger.writer.chain import GENESIS, NO_KEY, expected_hash, microseconds
 
 
 class EventFields(Struct, frozen=True, kw_only=True):
-    """All that an event's hash is over. ``state`` is its JSON, byte for byte."""
+    """All that an event's hash is over, in hex where it is bytes; zeros where there is no key."""
 
     position: int
     stream_id: str
     version: int
     recorded_at_us: int
     effective_at_us: int
-    key_hash: str | None
+    key_hash: str
     stream_hash: str
     log_hash: str
     tag: str
@@ -49,10 +49,17 @@ class ConsistencyProof(Struct, frozen=True, kw_only=True):
     head: HeadLine | None = None
 
 
+class Later(Struct, frozen=True, kw_only=True):
+    """A later head, and the path that shows how it goes on from another."""
+
+    path: list[str]
+    head: HeadLine
+
+
 class EventProof(Struct, frozen=True, kw_only=True):
     """That an event is in the log under a signed head; ``public_key`` is for convenience, not for trust.
 
-    ``account_id`` names the stream as customers see it. ``later``: the head is how a later one began.
+    ``later``: the head is how a later one began.
     """
 
     format: Literal["tallystick-event-v1"] = "tallystick-event-v1"
@@ -60,13 +67,13 @@ class EventProof(Struct, frozen=True, kw_only=True):
     path: list[str]
     head: HeadLine
     public_key: str
-    later: ConsistencyProof | None = None
+    later: Later | None = None
 
 
 def event_proof(position: int, signed: SignedHead, keys: Mapping[str, bytes]) -> Reading[EventProof]:
     """Prove an event under a head whose key is in ``keys``.
 
-    :raises UnknownPosition, NotCovered, NotText: it cannot be.
+    :raises UnknownPosition, NotCovered: it cannot be.
     """
     rows: list[Row] = yield Run(EVENT, {"position": position})
     if not rows:
@@ -111,21 +118,17 @@ def _fields(row: Row) -> EventFields:
     log_hash: bytes = row.pop("log_hash") or GENESIS
     event = RecordedEvent(**row)
     assert event.hash == expected_hash(event, stream_hash=stream_hash, log_hash=log_hash), "run tallystick verify"
-    try:
-        state = event.state.decode()
-    except UnicodeDecodeError as error:
-        raise NotText(event.position) from error
     return EventFields(
         position=event.position,
-        stream_id=str(event.stream_id),
+        stream_id=event.stream_id.hex,
         version=event.version,
         recorded_at_us=microseconds(event.recorded_at),
         effective_at_us=microseconds(event.effective_at),
-        key_hash=event.key_hash.hex() if event.key_hash else None,
+        key_hash=(event.key_hash or NO_KEY).hex(),
         stream_hash=stream_hash.hex(),
         log_hash=log_hash.hex(),
         tag=event.tag,
-        state=state,
+        state=event.state.hex(),
     )
 
 

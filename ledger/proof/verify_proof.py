@@ -3,6 +3,7 @@
 Needs Python 3.11 and the package ``cryptography`` (for Ed25519), nothing else, and no network. The public key (64 hex
 digits) comes from the ledger's operator by another way than the proof. Exit 0: proven; 1: not.
 """
+# ruff: noqa: PLR2004  codes of MessagePack
 
 import json
 import struct
@@ -11,10 +12,13 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+# An event of an account is a MessagePack array: its tag, mostly one id, and then mostly the amount.
+IDS = {"debt-incurred": 0, "debt-repaid": 0, "credits-reversed": 2, "credits-transferred": 2}
+NONE = ("account-", "hold-renewed", "grant-extended", "budget", "log")
 
 
 def check(holds: bool, what: str) -> None:  # noqa: FBT001  read aloud
@@ -23,14 +27,24 @@ def check(holds: bool, what: str) -> None:  # noqa: FBT001  read aloud
         raise ValueError(what)
 
 
+def amount(tag: str, state: bytes) -> str:
+    """The amount that an event of an account says; inside, it is in millionths of a credit."""
+    package, kind, *_ = tag.split(".")
+    if package != "ledger" or kind.startswith(NONE):
+        return "no amount"
+    at = (1 if state[0] < 0xA0 else 3) + (1 if len(tag) < 0x20 else 2) + len(tag) + 18 * IDS.get(kind[:19], 1)
+    size = 1 << (state[at] & 3) if 0xCC <= state[at] <= 0xD3 else 0
+    number = int.from_bytes(state[at + 1 : at + 1 + size], signed=state[at] >= 0xD0) if size else state[at]
+    whole, rest = divmod(abs(number), 10**6)
+    return f"{'-' if number < 0 else ''}{whole}.{rest:06} credits"
+
+
 def event_hash(event: dict[str, Any]) -> bytes:
     """SHA-256 of all that is stored of the event, behind the hashes before it in its account and in the log."""
-    tag, stream = event["tag"].encode(), UUID(event["stream_id"])
-    check(str(stream) == event["stream_id"], "the account is not written as accounts are")
-    numbers = (event["version"], event["recorded_at_us"], event["effective_at_us"])
-    hashes = [bytes.fromhex(event[name] or "00" * 16) for name in ("key_hash", "stream_hash", "log_hash")]
-    head = struct.pack(">q16sqqq16s32s32sI", event["position"], stream.bytes, *numbers, *hashes, len(tag))
-    return sha256(head + tag + event["state"].encode()).digest()
+    tag, numbers = event["tag"].encode(), (event["version"], event["recorded_at_us"], event["effective_at_us"])
+    stream, *hashes = [bytes.fromhex(event[name]) for name in ("stream_id", "key_hash", "stream_hash", "log_hash")]
+    head = struct.pack(">q16sqqq16s32s32sI", event["position"], stream, *numbers, *hashes, len(tag))
+    return sha256(head + tag + bytes.fromhex(event["state"])).digest()
 
 
 def check_head(head: dict[str, Any], public_key: bytes) -> None:
@@ -57,43 +71,29 @@ def climb(place: int, last: int, start: bytes, path: list[str]) -> tuple[str, st
     return older.hex(), newer.hex()
 
 
-def check_later(later: dict[str, Any], head: dict[str, Any], public_key: bytes) -> None:
-    """Check that the tree of the head is how the tree of a later head began."""
-    check_head(later["head"], public_key)
-    sizes, roots = (later["first_size"], later["second_size"]), (later["first_root"], later["second_root"])
-    check(sizes == (head["size"], later["head"]["size"]) and 0 < sizes[0] < sizes[1], "the sizes are not the heads'")
-    check(roots == (head["root"], later["head"]["root"]), "the roots are not the heads'")
-    path: list[str] = later["path"] if sizes[0] & (sizes[0] - 1) else [roots[0], *later["path"]]
-    halves = (sizes[0] & -sizes[0]).bit_length() - 1
-    climbed = climb(sizes[0] - 1 >> halves, sizes[1] - 1 >> halves, bytes.fromhex(path[0]), path[1:])
-    check(climbed == roots, "the later head tells otherwise")
-
-
 def verify(proof: dict[str, Any], public_key: bytes) -> str:
     """Check a whole proof; what it proves, in words."""
     event, head, later = proof["event"], proof["head"], proof["later"]
     check(proof["format"] == "tallystick-event-v1", "not a proof of an event")
     check(proof["public_key"] == public_key.hex(), "the proof is under another key")
     check_head(head, public_key)
-    leaf = sha256(b"\0" + event_hash(event)).digest()
     check(0 < event["position"] <= head["size"], "the head does not reach so far")
-    _, root = climb(event["position"] - 1, head["size"] - 1, leaf, proof["path"])
-    check(root == head["root"], "the event is not what the head covers")
+    climbed = climb(event["position"] - 1, head["size"] - 1, sha256(b"\0" + event_hash(event)).digest(), proof["path"])
+    check(climbed[1] == head["root"], "the event is not what the head covers")
     if later is not None:
-        check(later["format"] == "tallystick-consistency-v1", "not a proof that one head goes on from another")
-        check_later(later, head, public_key)
-    recorded = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=event["recorded_at_us"])).isoformat()
-    whole, rest = divmod(json.loads(event["state"]).get("amount_ucr", 0), 10**6)
-    where = f"event {event['position']} of {head['size']}, account {event['stream_id']} version {event['version']}"
-    return f"proven: {event['tag']}, amount {whole}.{rest:06} credits, recorded {recorded}\n{where}\n{event['state']}\n"
+        check_head(later["head"], public_key)  # and the tree of the head is how the tree of the later one began
+        first, second, roots = head["size"], later["head"]["size"], (head["root"], later["head"]["root"])
+        steps: list[str] = later["path"] if first & (first - 1) else [roots[0], *later["path"]]
+        halves = (first & -first).bit_length() - 1
+        climbed = climb(first - 1 >> halves, second - 1 >> halves, bytes.fromhex(steps[0]), steps[1:])
+        check(first < second and climbed == roots, "the later head tells otherwise")
+    recorded = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=event["recorded_at_us"])
+    said = f"{event['tag']}, {amount(event['tag'], bytes.fromhex(event['state']))}, recorded {recorded.isoformat()}"
+    return f"proven: {said}\naccount acc_{event['stream_id']}, event {event['position']} of {head['size']}\n"
 
 
 if __name__ == "__main__":
     try:
-        proof_file, key_hex = sys.argv[1:]
-    except ValueError:
-        sys.exit(str(__doc__))
-    try:
-        sys.stdout.write(verify(json.loads(Path(proof_file).read_bytes()), bytes.fromhex(key_hex)))
-    except (ValueError, KeyError, TypeError, OSError, InvalidSignature, struct.error) as error:
+        sys.stdout.write(verify(json.loads(Path(sys.argv[1]).read_bytes()), bytes.fromhex(sys.argv[2])))
+    except (ValueError, LookupError, TypeError, OSError, InvalidSignature, struct.error) as error:
         sys.exit(f"NOT PROVEN: {error or 'the signature is not by this key'}")

@@ -116,7 +116,7 @@ def _event_proof(settings: Settings, driver: Driver, position: int, since: int |
     earlier = _exported_head(settings, since)
     proof = driver.drive(_in_snapshot(proofs.event_proof(position, earlier, keys)))
     later = driver.drive(_in_snapshot(proofs.consistency_proof(since, signed.head.size, signed)))
-    return msgspec.structs.replace(proof, later=later)
+    return msgspec.structs.replace(proof, later=proofs.Later(path=later.path, head=line_of(signed)))
 
 
 def _head(settings: Settings, driver: Driver, size: int) -> SignedHead:
