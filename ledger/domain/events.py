@@ -9,69 +9,72 @@ Events carry ids and codes, never personal data. Slices are listed in burn order
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
-from msgspec import Struct
-
+from ledger.domain.words import (
+    OVERDRAFT,
+    AdjustmentCause,
+    BudgetSubject,
+    BudgetUse,
+    BudgetWindow,
+    Claim,
+    DebtCause,
+    DebtPart,
+    Event,
+    GrantKind,
+    Note,
+    RevokeCause,
+    Slice,
+    SpentAs,
+    TransferPart,
+)
 from ledger.limits import OPEN_HOLDS_MAX
 
-GrantKind = Literal["paid", "subscription", "promo", "goodwill", "referral"]
-RevokeCause = Literal["refund", "dispute", "reorganisation", "downgrade", "correction"]
-DebtCause = Literal["overdraft", "refund", "dispute", "reorganisation", "downgrade", "correction"]
-"""Why credits are owed: an overdraft, or the reason for which they were revoked."""
-SpentAs = Literal["debt", "loss"]
-"""What becomes of revoked credits that were spent already: the customer owes them, or we bear it."""
-
-OVERDRAFT = UUID(int=0)
-"""Stands where a slice names its grant, for the part that no grant covers."""
-
-
-class Slice(Struct, frozen=True, array_like=True):
-    """A part of one grant, or of the overdraft: what a hold pins, a debit spends or a release returns."""
-
-    grant_id: UUID
-    amount_ucr: int
-
-    @property
-    def overdraft(self) -> bool:
-        """Whether no grant covers it. Compared as a number: ``UUID.__eq__`` costs ten times as much."""
-        return not self.grant_id.int
-
-
-class BudgetUse(Struct, frozen=True, array_like=True):
-    """A budget that a hold or debit counts against, and the start of the window it was taken in."""
-
-    budget_id: UUID
-    window_start: datetime
-
-
-class Claim(Struct, frozen=True, array_like=True):
-    """A part of what is held that will be revoked as it comes back, why, and who bears it if it is spent instead."""
-
-    cause: RevokeCause
-    spent_as: SpentAs
-    amount_ucr: int
-
-
-class DebtPart(Struct, frozen=True, array_like=True):
-    """A part of the account's debt: why it arose, and from which grant if it was revoked."""
-
-    cause: DebtCause
-    grant_id: UUID | None
-    amount_ucr: int
-
-
-class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True):
-    """What all events of accounts have in common: their form, a MessagePack array that begins with the tag.
-
-    There are many of them, and a tag never changes, so that names need not be repeated in each: the order of the
-    fields is the format.
-    """
-
-
-class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the ledger's other events have in common: a JSON object, as everywhere else."""
+__all__ = [
+    "OVERDRAFT",
+    "AccountClosed",
+    "AccountEvent",
+    "AccountFrozen",
+    "AccountOpened",
+    "AccountPolicySet",
+    "AccountUnfrozen",
+    "AdjustmentCause",
+    "BalanceAdjusted",
+    "BudgetSet",
+    "BudgetSubject",
+    "BudgetUse",
+    "BudgetWindow",
+    "Claim",
+    "CreditsDebited",
+    "CreditsExpired",
+    "CreditsGranted",
+    "CreditsHeld",
+    "CreditsReversed",
+    "CreditsRevoked",
+    "CreditsTransferredIn",
+    "CreditsTransferredOut",
+    "DebtCause",
+    "DebtIncurred",
+    "DebtPart",
+    "DebtRepaid",
+    "Event",
+    "GrantExtended",
+    "GrantFrozen",
+    "GrantKind",
+    "GrantUnfrozen",
+    "HoldCommitted",
+    "HoldExpired",
+    "HoldRaised",
+    "HoldReleased",
+    "HoldRenewed",
+    "LogForked",
+    "Note",
+    "RevokeCause",
+    "Slice",
+    "SpentAs",
+    "TransferPart",
+    "VerdictsSealed",
+]
 
 
 class AccountOpened(Event, frozen=True, tag="ledger.account-opened.v1"):
@@ -300,22 +303,6 @@ class CreditsReversed(Event, frozen=True, tag="ledger.credits-reversed.v1"):
     grace_until: datetime | None = None
 
 
-class TransferPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True):
-    """A bucket that arrives by transfer: what its origin was, with the cost basis of what moved."""
-
-    grant_id: UUID
-    from_grant_id: UUID
-    amount_ucr: int
-    kind: GrantKind
-    priority: int
-    expires_at: datetime | None = None
-    cost_micro: int = 0
-    list_value_micro: int = 0
-    book_currency: str = "USD"
-    receipt_id: UUID | None = None
-    generation: int = 1
-
-
 class CreditsTransferredOut(Event, frozen=True, tag="ledger.credits-transferred-out.v1"):
     """Credits gone to another account of the organisation."""
 
@@ -334,9 +321,6 @@ class CreditsTransferredIn(Event, frozen=True, tag="ledger.credits-transferred-i
     amount_ucr: int
     parts: tuple[TransferPart, ...]
     reason: str
-
-
-AdjustmentCause = Literal["correction", "compensation", "migration", "write-off", "dormant"]
 
 
 class BalanceAdjusted(Event, frozen=True, tag="ledger.balance-adjusted.v1"):
@@ -378,9 +362,6 @@ AccountEvent = (
     | CreditsTransferredIn
     | BalanceAdjusted
 )
-
-BudgetSubject = Literal["organisation", "member", "key", "project"]
-BudgetWindow = Literal["once", "day", "week", "month"]
 
 
 class BudgetSet(Note, frozen=True, tag="ledger.budget.set.v1"):
