@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from hashlib import sha256
 from uuid import UUID
+
+import msgspec
 
 from ledger.domain.account import Account, Hold, decode_account, encode_account, encode_grant
 from ledger.domain.budgets import Budget
-from ledger.domain.codec import RecordedEvent, is_account_event
-from ledger.domain.events import BudgetUse
+from ledger.domain.codec import RecordedEvent, is_account_event, tag_of
+from ledger.domain.events import BudgetUse, VerdictsSealed
 from ledger.store.memory import MemoryDatabase
 from ledger.views import balance_view, hold_view
 from ledger.writer.chain import GENESIS, expected_hash
@@ -19,6 +22,8 @@ from simulation.found import must, same
 from simulation.ledger.server import FOREIGN
 from simulation.model import views
 from simulation.model.answering import Model
+
+SEALED = tag_of(VerdictsSealed)
 
 
 class Checks:
@@ -35,6 +40,22 @@ class Checks:
             self._account(row.account_id)
         for use, used in append.usage:
             self._usage(use, used)
+        self._verdicts(append)
+
+    def _verdicts(self, append: Append) -> None:
+        """Every verdict stands at an event of its batch: the one that has its key, or the seal that covers it."""
+        by_position = {row.position: row for row in append.events}
+        sealed = [row for row in append.verdicts if by_position[row.position].tag == SEALED]
+        for row in append.verdicts:
+            must("a verdict's place", holds=row in sealed or by_position[row.position].key_hash == row.key_hash)
+            stored = self._database.verdicts[row.key_hash]
+            same("stored verdict", said=(stored.digests, stored.verdict), expected=(row.digests, row.verdict))
+        seals = [msgspec.json.decode(row.state) for row in append.events if row.tag == SEALED]
+        same("seals", said=len(seals), expected=int(bool(sealed)))
+        for seal in seals:
+            rows = sorted((row.key_hash, row.digests, row.verdict) for row in sealed)
+            framed = b"".join(len(part).to_bytes(4, "big") + part for row in rows for part in row)
+            same("seal", said=(seal["count"], seal["sha256"]), expected=(len(rows), sha256(framed).hexdigest()))
 
     def _log(self, events: list[RecordedEvent], before: int) -> None:
         """Invariants 27 and 28, and the hashes over what is stored."""

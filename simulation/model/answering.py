@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct, structs
 
 from ledger import limits
 from ledger.domain.commands import AccountCommand, SetBudget, TransferCredits
@@ -269,11 +270,16 @@ def body_of(request: Request) -> Body:
     return body
 
 
-def _fields(command: Any) -> dict[str, Any]:
-    return {name: getattr(command, name) for name in command.__struct_fields__ if name not in command.minted}
+def _fields(command: Struct) -> dict[str, Any]:
+    """What was asked beyond the defaults, without ids that we mint."""
+    minted: frozenset[str] = getattr(command, "minted", frozenset())
+    asked = {field.name: getattr(command, field.name) for field in structs.fields(command)}
+    defaults = {field.name: field.default for field in structs.fields(command)}
+    return {name: value for name, value in asked.items() if name not in minted and value != defaults[name]}
 
 
 def differing(before: Body, now: Body) -> str | None:
-    """The first field by name in which two bodies differ."""
-    names = sorted(before.keys() | now.keys())
-    return next((name for name in names if (name in before, before.get(name)) != (name in now, now.get(name))), None)
+    """The first field sent, by name, that was not sent before; ``body`` where only less was sent."""
+    if before == now:
+        return None
+    return next((name for name in sorted(now) if name not in before or before[name] != now[name]), "body")

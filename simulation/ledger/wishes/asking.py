@@ -71,12 +71,18 @@ class Wishes:
 
     def _again(self, before: Request) -> Request:
         """The same once more; now and then with another body."""
-        command = before.command
-        if before.body is not None or not isinstance(command, commands.GrantCredits | commands.HoldCredits):
+        if before.command is None or not self._dice.happens(0.2):
             return before
-        if not self._dice.happens(0.2):
-            return before
-        return _changed(before, command=_changed(command, amount_ucr=command.amount_ucr + 1))
+        if before.body is not None:
+            return _changed(before, body=self._dice.choose(({"n": 2}, {"n": 0, "m": 1}, {})))
+        changes = [
+            {field.name: field.default}
+            for field in msgspec.structs.fields(before.command)
+            if field.default is not msgspec.NODEFAULT
+        ]
+        if (amount_ucr := getattr(before.command, "amount_ucr", None)) is not None:
+            changes.append({"amount_ucr": amount_ucr + 1})
+        return _changed(before, command=_changed(before.command, **self._dice.choose(changes))) if changes else before
 
     def _wish(self) -> Request:
         if self._dice.happens(0.04):
