@@ -151,7 +151,7 @@ def test_more_than_one_process_may_have_waiting_is_refused_at_once(
         start = time.monotonic()
         with pytest.raises(errors.NotDone):
             client.submit(opening())
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 3.0
         gate.open.set()
         assert len(waiting.result(10)) == 10
     assert client.submit(opening())
@@ -175,7 +175,7 @@ def test_a_full_queue_refuses_at_once_who_is_under_its_own_bound(
         start = time.monotonic()
         with pytest.raises(errors.NotDone, match="queue is full"):
             others[2].submit(opening())
-        assert time.monotonic() - start < 1.0
+        assert time.monotonic() - start < 3.0
         gate.open.set()
         assert first.result(30)
         assert [len(one.result(30)) for one in filling] == [limits.WAITING_MAX] * 2
