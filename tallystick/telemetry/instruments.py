@@ -14,12 +14,14 @@ class Instruments:
 
     def __init__(self, meter: Meter) -> None:
         self.ledger_requests = meter.create_counter(
-            "tallystick.ledger.requests", "{request}", "answers of the ledger by operation and outcome: done or a code"
+            "tallystick.ledger.requests",
+            "{request}",
+            "answers of the ledger by operation and outcome: done, replayed, tried or a code",
         )
         self.ledger_answers = meter.create_counter(
             "tallystick.ledger.answers",
             "{request}",
-            "answers of the writer, to whoever asked: done, replayed or a code",
+            "answers of the writer, to whoever asked: done, replayed, tried or a code",
         )
         self.ledger_unknown = meter.create_counter(
             "tallystick.ledger.unknown", "{request}", "requests of which the writer cannot say what became of them"

@@ -62,7 +62,7 @@ class TracedLedger:
 
     def _tell(self, span: Span, requests: Sequence[Request], answers: Sequence[Answer]) -> None:
         for request, answer in zip(requests, answers, strict=True):
-            outcome = outcome_of(answer)
+            outcome = outcome_of(request, answer)
             self._count([request], outcome)
             if isinstance(answer.verdict, Done):
                 span.set_attribute("tallystick.position", answer.verdict.position)
@@ -134,11 +134,13 @@ def traced_ledger(inner: ServingLedger, telemetry: Telemetry) -> ServingLedger:
     return TracedLedger(inner, telemetry) if telemetry.on else inner
 
 
-def outcome_of(answer: Answer) -> str:
-    """``done``, ``replayed``, or the code of the refusal."""
+def outcome_of(request: Request, answer: Answer) -> str:
+    """``done``, ``replayed``, ``tried`` (a dry run that would be done), or the code of the refusal."""
     if not isinstance(answer.verdict, Done):
         return answer.verdict.code
-    return "replayed" if answer.replayed else "done"
+    if answer.replayed:
+        return "replayed"
+    return "tried" if request.dry_run else "done"
 
 
 def _carrying(requests: Sequence[Request], span: Span) -> Sequence[Request]:

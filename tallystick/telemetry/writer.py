@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 from opentelemetry.context import Context
@@ -35,16 +36,17 @@ class BatchObserver:
         facts = {"tallystick.requests": len(batch)}
         try:
             if not links:
-                yield self._count
+                yield partial(self._count, batch)
                 return
             with self._telemetry.span("ledger batch", Context(), links=links, attributes=facts):
-                yield self._count
+                yield partial(self._count, batch)
         except Exception:
             self._instruments.ledger_unknown.add(len(batch))
             raise
 
-    def _count(self, answers: Sequence[Answer]) -> None:
-        for outcome, count in Counter(map(outcome_of, answers)).items():
+    def _count(self, batch: Sequence[Prepared], answers: Sequence[Answer]) -> None:
+        outcomes = (outcome_of(item.request, answer) for item, answer in zip(batch, answers, strict=True))
+        for outcome, count in Counter(outcomes).items():
             self._instruments.ledger_answers.add(count, {"outcome": outcome})
 
     def step(self, request: WriterRequest, answer: Callable[[WriterRequest], Any]) -> Any:
