@@ -50,8 +50,8 @@ class Asked(History):
         super().__init__(*parts)
         self.told: list[tuple[Request, Answer]] = []
 
-    def _submit(self, command: commands.Command) -> Answer:
-        asked = request(command, origin=self.dice.choice(["caller", "system"]))
+    def submit(self, command: commands.Command, **more: Any) -> Answer:
+        asked = request(command, **{"origin": self.dice.choice(["caller", "system"])} | more)
         answer = self.ledger.submit(asked)
         self.told.append((asked, answer))
         return answer

@@ -17,7 +17,7 @@ from ledger.checks import replay as replaying
 from ledger.domain import commands
 from ledger.domain.account import decode_account, encode_account
 from ledger.domain.codec import RecordedEvent
-from ledger.domain.verdicts import Answer, Done, decode_verdict, encode_verdict
+from ledger.domain.verdicts import Answer, Done, Refused, decode_verdict, encode_verdict
 from ledger.drivers import Driver, catch_up
 from ledger.follower import READ
 from ledger.proof.follower import ProofFollower
@@ -40,11 +40,11 @@ PLACES = 4
 class Kept(History):
     """Half of its requests come from outside, so that their refusals are kept; budgets and reversals come in, too."""
 
-    def _submit(self, command: commands.Command) -> Answer:
-        origin = self.dice.choice(["caller", "system"])
+    def submit(self, command: commands.Command, **more: Any) -> Answer:
+        more = {"origin": self.dice.choice(["caller", "system"])} | more
         if isinstance(command, commands.HoldCredits | commands.DebitCredits) and self.dice.random() < 0.3:
             command = msgspec.structs.replace(command, budgets=(self._budget(command.account_id),))
-        return self.ledger.submit(request(command, origin=origin))
+        return self.ledger.submit(request(command, **more))
 
     def _budget(self, account_id: UUID) -> UUID:
         organisation_id = self.organisations[account_id]
@@ -167,9 +167,10 @@ def delete_event(world: World, dice: Random) -> Found:
 
 
 def delete_tail(world: World, dice: Random) -> Found:
+    """The request that wrote the first of them may have begun a few events before."""
     position = world.size - dice.randint(0, 30)
     world.do("DELETE FROM events WHERE notification_id >= %s", position)
-    return at(position)
+    return position - 8, position
 
 
 def delete_tail_and_move_the_head(world: World, dice: Random) -> Found:
@@ -252,23 +253,19 @@ def set_done(**changes: Callable[[Any], Any]) -> Tamper:
 
 def edit_digests(world: World, dice: Random) -> Found:
     position, key, _ = a_verdict(world, dice)
-    world.do(f"UPDATE verdicts SET {flip('digests')} WHERE key_hash = %s AND length(digests) > 0", key)
+    world.do("UPDATE verdicts SET digests = digests || decode('00', 'hex') WHERE key_hash = %s", key)
     return at(position) if is_sealed(world, position) else block(position)
 
 
 def edit_refusal(world: World, dice: Random) -> Found:
-    position, key, verdict = a_verdict(world, dice, kind=msgspec.Struct)
-    while isinstance(verdict, Done):
-        position, key, verdict = a_verdict(world, dice, kind=msgspec.Struct)
-    raw = encode_verdict(msgspec.structs.replace(verdict, code="account-unknown", facts={}))
+    position, key, verdict = a_verdict(world, dice, Refused)
+    raw = encode_verdict(msgspec.structs.replace(verdict, code="made-up", facts={}))
     world.do("UPDATE verdicts SET verdict = %s WHERE key_hash = %s", raw, key)
     return at(position)
 
 
 def accept_a_refusal(world: World, dice: Random) -> Found:
-    position, key, verdict = a_verdict(world, dice, kind=msgspec.Struct)
-    while isinstance(verdict, Done):
-        position, key, verdict = a_verdict(world, dice, kind=msgspec.Struct)
+    position, key, _ = a_verdict(world, dice, Refused)
     _, _, done = a_verdict(world, dice)
     world.do("UPDATE verdicts SET verdict = %s WHERE key_hash = %s", encode_verdict(done), key)
     return at(position)
