@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 from uuid import UUID
 
 from ledger import limits
-from ledger.domain.codec import ACCOUNT_PREFIX
+from ledger.domain.codec import ACCOUNT_PREFIX, tag_of
 from ledger.domain.commands import (
     AdjustBalance,
     Command,
@@ -19,11 +19,15 @@ from ledger.domain.commands import (
     ReverseDebit,
     SetBudget,
 )
+from ledger.domain.events import LogForked
 from ledger.domain.evolve import GrantKey
 from ledger.errors import InvalidRequest
 from ledger.ports import Companion, Request
 from ledger.writer.keys import differing_field, digests, key_hash, request_body
 from ledger.writer.names import names
+
+_ADMISSION = tag_of(LogForked)
+"""The one event of the ledger that no command writes."""
 
 
 class Prepared(NamedTuple):
@@ -95,7 +99,7 @@ def check_companion(companion: Companion) -> int:
     if not 0 < len(companion.events) <= limits.COMPANION_EVENTS_MAX or companion.after_version < 0:
         raise InvalidRequest("companions", "expected 1 to 256 events after version 0 or later")
     for event in companion.events:
-        if event.tag.startswith(ACCOUNT_PREFIX):
+        if event.tag.startswith(ACCOUNT_PREFIX) and event.tag != _ADMISSION:
             raise InvalidRequest("companions", "events of an account come from commands only")
         if len(event.state) > limits.EVENT_BYTES_MAX or "\0" in event.tag:
             raise InvalidRequest("companions", f"an event has at most {limits.EVENT_BYTES_MAX} bytes")

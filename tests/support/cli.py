@@ -17,6 +17,7 @@ class Commands:
         self._environment = {
             "DATABASE_URL": str(settings.database_url),
             "DATABASE_OWNER_URL": str(settings.database_owner_url),
+            "DATABASE_WRITER_URL": str(settings.writer_url),
             "REDIS_URL": str(settings.redis_url),
             "TALLYSTICK_SECRET": str(settings.secret),
             "TALLYSTICK_DATA_DIR": str(settings.data_dir),

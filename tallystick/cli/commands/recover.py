@@ -1,0 +1,82 @@
+"""``tallystick recover``."""
+
+from __future__ import annotations
+
+import sys
+from uuid import UUID
+
+import click
+
+from ledger.domain.verdicts import Done
+from ledger.drivers import Driver, catch_up
+from ledger.proof.errors import ProofError
+from ledger.proof.follower import ProofFollower
+from ledger.proof.recovery import Comparison, admission, compare
+from tallystick.cli.common import json_option, ok_mark, print_json
+from tallystick.cli.parts import with_parts
+from tallystick.heads import heads_place, read_heads
+from tallystick.wiring import Runtime
+
+
+@click.command("recover")
+@click.option("--head", "places", multiple=True, help="Exported heads: a file, a folder or s3://bucket/prefix.")
+@click.option("--accept", is_flag=True, help="Write into the log that the tail is lost, and go on from here.")
+@click.option("--operator", type=click.UUID, help="Who accepts it.")
+@click.option("--reason", default="restored-backup", show_default=True, help="Why, as a code.")
+@json_option
+def command(*, places: tuple[str, ...], accept: bool, operator: UUID | None, reason: str, as_json: bool) -> None:
+    """Compare the log with the heads kept elsewhere after a restored backup or failover; nothing is repaired."""
+    if accept and operator is None:
+        raise click.BadParameter("an operator's id is needed to accept a loss", param_hint="--operator")
+    with with_parts() as parts:
+        try:
+            found = _compare(parts, places)
+            if accept and operator is not None and found.loss is not None:
+                _accept(parts, found, operator, reason)
+                found = _compare(parts, places)
+        except ProofError as error:
+            raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json(_as_dict(found))
+    else:
+        _show(found)
+    sys.exit(1 if found.loss else 0)
+
+
+def _compare(parts: Runtime, places: tuple[str, ...]) -> Comparison:
+    driver = Driver(parts.pool)
+    catch_up(driver, [ProofFollower()])
+    heads = read_heads(places or [heads_place(parts.settings)], parts.settings)
+    return driver.drive(compare(heads))
+
+
+def _accept(parts: Runtime, found: Comparison, operator: UUID, reason: str) -> None:
+    assert found.loss is not None
+    answer = parts.ledger.submit(admission(found.loss, found.forks, operator, reason))
+    if not isinstance(answer.verdict, Done):
+        raise click.ClickException(f"the ledger refuses: {answer.verdict.code}")
+
+
+def _show(found: Comparison) -> None:
+    for fork in found.forks:
+        click.echo(f"note  event {fork.position} admits that what lay behind {fork.kept}, up to {fork.size}, is lost")
+    if found.loss is None:
+        click.echo(f"{ok_mark(ok=True)}  the log of {found.log_size} events goes on from {found.heads} signed heads")
+        return
+    loss = found.loss
+    click.echo(
+        f"{ok_mark(ok=False)}  a head was signed at size {loss.size}; the log has {loss.log_size} events and is sure "
+        f"to be the same up to {loss.kept} only. Restore a copy that has the rest, or own up to the loss with "
+        "--accept --operator ID."
+    )
+
+
+def _as_dict(found: Comparison) -> dict[str, object]:
+    loss = found.loss
+    return {
+        "ok": loss is None,
+        "log_size": found.log_size,
+        "heads": found.heads,
+        "loss": {"kept": loss.kept, "size": loss.size, "root": loss.root.hex()} if loss else None,
+        "forks": [{"position": fork.position, "kept": fork.kept, "size": fork.size} for fork in found.forks],
+    }
