@@ -136,7 +136,8 @@ class Checks:
         same("balance", said=said, expected=views.balance(model.book, account_id, at))
         meant = model.book.accounts[account_id]
         meant.check()
-        same("debt", said=account.debt_ucr, expected=meant.debt)
+        debts = [(part.cause, part.grant_id, part.amount_ucr) for part in account.debts]
+        same("debts", said=debts, expected=[(debt.cause, debt.grant_id, debt.amount) for debt in meant.debts])
         same("frozen", said=account.frozen_ucr, expected=meant.in_dispute)
         same("status", said=account.status, expected=_status(meant.frozen, meant.closed))
         claims = {one.grant_id: one.claim_ucr for one in account.grants if one.claim_ucr}

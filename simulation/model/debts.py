@@ -9,10 +9,11 @@ from simulation.model.state import Account, Book, Claim, Debt, Grant
 
 
 def owe(book: Book, account: Account, cause: str, grant_id: UUID | None, amount: int) -> None:
-    """Credits were spent that nothing pays for. Like debts are one."""
-    last = account.debts[-1] if account.debts else None
-    if last is not None and (last.cause, last.grant_id) == (cause, grant_id):
-        last.amount += amount
+    """Credits were spent that nothing pays for. Debts of one cause and grant are one, as old as the first of them."""
+    for debt in account.debts:
+        if (debt.cause, debt.grant_id) == (cause, grant_id):
+            debt.amount += amount
+            break
     else:
         account.debts.append(Debt(cause, grant_id, amount))
     book.note(account.account_id, "ledger.debt-incurred.v1")

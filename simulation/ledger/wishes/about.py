@@ -64,9 +64,12 @@ class About:
         return list(account.grants) if account else []
 
     def grant(self, account_id: UUID) -> UUID:
-        """One of them, or one that is not there."""
-        known = self.grants(account_id)
-        return self.dice.choose(known) if known and not self.dice.happens(0.04) else self.new()
+        """One of them, or one that is not there; often one that is held or disputed."""
+        account = self.book.accounts.get(account_id)
+        if account is None or not account.grants or self.dice.happens(0.04):
+            return self.new()
+        busy = [one.grant_id for one in account.grants.values() if one.held or one.dispute]
+        return self.dice.choose(busy if busy and self.dice.happens(0.4) else list(account.grants))
 
     def budgets(self) -> tuple[UUID, ...]:
         """Budgets to count against."""

@@ -81,7 +81,7 @@ class Wishes:
             if field.default is not msgspec.NODEFAULT
         ]
         if (amount_ucr := getattr(before.command, "amount_ucr", None)) is not None:
-            changes.append({"amount_ucr": amount_ucr + 1})
+            changes.append({"amount_ucr": amount_ucr + 1 or 1})
         return _changed(before, command=_changed(before.command, **self._dice.choose(changes))) if changes else before
 
     def _wish(self) -> Request:

@@ -53,11 +53,20 @@ def settle_dispute(about: About, account_id: UUID) -> commands.UnfreezeGrant:
 
 def revoke(about: About, account_id: UUID) -> commands.RevokeCredits:
     """Take back."""
-    dice = about.dice
+    dice, grant_id = about.dice, about.grant(account_id)
     return commands.RevokeCredits(
         account_id=account_id,
-        grant_id=about.grant(account_id),
+        grant_id=grant_id,
         cause=dice.choose(CAUSES),
-        amount_ucr=None if dice.happens(0.4) else 1 + dice.below(dice.choose((20, 200, 2_000))),
+        amount_ucr=_revoked(about, account_id, grant_id),
         spent_as="debt" if dice.happens(0.7) else "loss",
     )
+
+
+def _revoked(about: About, account_id: UUID, grant_id: UUID) -> int | None:
+    """All of it, some of it, or just into what is held."""
+    dice, account = about.dice, about.book.accounts.get(account_id)
+    grant = account.grants.get(grant_id) if account else None
+    if grant is not None and grant.held > grant.claimed and dice.happens(0.5):
+        return grant.free + grant.frozen + dice.between(1, grant.held - grant.claimed)
+    return None if dice.happens(0.4) else 1 + dice.below(dice.choose((20, 200, 2_000)))
