@@ -5,7 +5,7 @@ TEST_WORKERS ?= 3
 PYTEST := $(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal
 SOURCES := ledger customers payments workers projections simulation api tallystick migrations tests
 
-.PHONY: help demo run test test-long check bench clean lock runtime dev books counterparts
+.PHONY: help demo run test test-long check bench mutation clean lock runtime dev books counterparts
 
 help:
 	@echo "make demo       one credit's whole life, on this machine, then exit"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-long  the tests that take minutes each"
 	@echo "make check      formatting, lint, types, import rules, dependencies, SQL"
 	@echo "make bench      the ledger's writer against others, in the same run"
+	@echo "make mutation   breaks the ledger's rules in every way, and counts what their tests notice (ten minutes)"
 	@echo "make clean      removes environments and caches; data folders stay"
 
 demo: runtime books
@@ -39,6 +40,11 @@ check: dev
 	.venv/bin/deptry .
 	.venv/bin/sqlfluff lint migrations
 
+# In an environment and a copy of its own: what is broken there nobody else sees.
+mutation: dev
+	@requirements/prepare.sh mutation
+	@nice $(PY) -m tests.support.mutation $(CURDIR)/.venv-mutation/bin/mutmut
+
 lock: dev
 	@requirements/lock.sh
 
@@ -57,5 +63,5 @@ counterparts: books
 	@requirements/counterparts.sh || test -z "$$TALLYSTICK_REQUIRE_ALL"
 
 clean:
-	rm -rf .venv .venv-books .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist htmlcov .coverage*
+	rm -rf .venv .venv-books .venv-mutation .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist htmlcov .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,3 +12,4 @@ lock build requirements/build.in
 lock runtime pyproject.toml
 lock dev pyproject.toml requirements/dev.in --constraint requirements/runtime.lock
 lock books requirements/books.in
+lock mutation requirements/mutation.in --constraint requirements/dev.lock

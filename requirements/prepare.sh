@@ -1,11 +1,12 @@
 #!/bin/sh
-# Makes .venv from a lock: prepare.sh runtime|dev|books. Says in one line what the machine lacks and what installs it.
+# Makes .venv from a lock: prepare.sh runtime|dev|books|mutation. Says in one line what the machine lacks and what installs it.
 # The second call only compares the lock with the copy that was installed. Index addresses come from PIP_* or UV_*.
 set -eu
 cd "$(dirname "$0")/.."
 what=$1
 venv=.venv
-[ "$what" = books ] && venv=.venv-books
+apart=
+case $what in books | mutation) venv=.venv-$what apart=yes ;; esac
 stamp=$venv/.installed-$what.lock
 
 lacks() { # what it lacks, the command that installs it
@@ -58,7 +59,7 @@ install() {
 }
 echo "installing requirements/$what.lock into $venv" >&2
 install "$what"
-if [ "$what" != books ]; then
+if [ -z "$apart" ]; then
   install build
   "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
 fi
