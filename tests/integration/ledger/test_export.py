@@ -113,6 +113,12 @@ def content(database: Database, table: str) -> list[Any]:
         return connection.execute(f"SELECT * FROM {table} ORDER BY {TABLES[table]}".encode()).fetchall()
 
 
+def ended(database: Database) -> list[Any]:
+    """Rows of grants; that of one that is live again means nothing, and an import does not make it."""
+    states = {row[0]: row[5] for row in content(database, "account_states")}
+    return [row for row in content(database, "grants") if row[1].bytes not in states[row[0]]]
+
+
 def is_empty(database: Database) -> bool:
     return [len(content(database, table)) for table in TABLES] == [0] * 8 + [1]
 
@@ -123,9 +129,8 @@ def test_invariant_38_an_import_has_the_same_bytes_in_every_table(
     result = run(other, "import", exported)
     assert result.exit_code == 0, result.output
     for table in TABLES:
-        before = content(database, table)
-        assert content(other, table) == before, table
-        assert before, table
+        before, after = (ended(one) if table == "grants" else content(one, table) for one in (database, other))
+        assert before == after and before, table
     with ConnectionPool(other.serving_url, min_size=1, max_size=1, open=True) as pool:
         assert Driver(pool).drive(verify()).findings == ()
 
@@ -136,7 +141,7 @@ def test_invariant_38_every_old_key_has_its_old_answer_after_an_import(
     assert run(other, "import", exported).exit_code == 0
     with ConnectionPool(other.serving_url, min_size=1, max_size=2, open=True) as pool:
         ledger = PostgresLedger(
-            other.serving_url, pool, clock=SystemClock(), secret=SECRET.encode(), sleep=lambda _s: None
+            other.writer_url, pool, clock=SystemClock(), secret=SECRET.encode(), sleep=lambda _s: None
         )
         kept = [(asked, was) for asked, was in history.told if was.verdict is not None]
         replayed = 0
