@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ledger.writer.requests import Append, ReadUnderLock
 from simulation.dice import Dice
-from simulation.ledger.steps import Crash, Fate, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
+from simulation.ledger.steps import Crash, Die, Fate, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
 from simulation.ledger.wishes.about import About
 from simulation.ledger.wishes.asking import Wishes
 from simulation.ledger.world import World
@@ -53,6 +53,8 @@ class Chance:
         dice = self._dice
         if dice.happens(self._sky.trouble):
             return self._trouble()
+        if dice.happens(0.12):
+            return Follow(dice.below(2), dice.below(4), dice.choose((1, 2, 3, 7, 40)))
         busy = self._able()
         if busy and dice.happens(0.72):
             return Turn(dice.choose(busy))
@@ -94,10 +96,12 @@ class Chance:
     def _trouble(self) -> Step:
         dice = self._dice
         writer = dice.below(self._sky.writers)
-        kind = dice.weighted({"turn": 12, "crash": 4, "restart": 2, "jump": 2, "foreign": 1, "slow": 2})
+        kind = dice.weighted({"turn": 12, "crash": 4, "restart": 2, "jump": 2, "foreign": 1, "slow": 2, "die": 4})
         match kind:
             case "crash":
                 return Crash(writer)
+            case "die":
+                return Die(dice.below(2))
             case "restart":
                 return Restart()
             case "jump":

@@ -71,4 +71,18 @@ class Foreign(Struct, frozen=True):
     account_id: UUID
 
 
-Step: TypeAlias = Give | Turn | Crash | Restart | Pass | Jump | Look | Foreign
+class Follow(Struct, frozen=True):
+    """A process that runs followers goes on by one statement; an idle one takes a batch of some events."""
+
+    process: int
+    follower: int
+    limit: int
+
+
+class Die(Struct, frozen=True):
+    """A process that runs followers ends; another takes its place."""
+
+    process: int
+
+
+Step: TypeAlias = Follow | Die | Give | Turn | Crash | Restart | Pass | Jump | Look | Foreign

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ledger.ports import Request
-from simulation.ledger.steps import Crash, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
+from simulation.ledger.steps import Crash, Die, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
 
 _KINDS = {
     "account_id": "account",
@@ -75,8 +75,16 @@ def _step(step: Step, names: Names) -> Iterator[str]:
             yield f"the clock of {'the database' if writer is None else f'writer {writer}'} is set by {seconds:+g} s"
         case Look():
             yield _look(step, names)
+        case Follow() | Die():
+            yield _following(step)
         case Foreign(account_id):
             yield f"{names.name('account_id', account_id)} is written by another release"
+
+
+def _following(step: Follow | Die) -> str:
+    if isinstance(step, Die):
+        return f"process {step.process} dies"
+    return f"process {step.process} goes on, or takes {step.limit} events for follower {step.follower}"
 
 
 def _look(step: Look, names: Names) -> str:

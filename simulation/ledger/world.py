@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
 from ledger import errors
-from ledger.domain.verdicts import Answer, Done, Refused
+from ledger.domain.verdicts import Answer, Refused
 from ledger.ports import Request
 from ledger.writer.core import write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import prepare
 from ledger.writer.requests import Append, ReadAccountStream, ReadUnderLock, Reconnect, Rollback
 from simulation.clocks import SimulatedClock
+from simulation.followers.crew import Crew
 from simulation.found import Wrong, differences, must, same
 from simulation.ledger import checks
 from simulation.ledger.looking import look
+from simulation.ledger.saying import halved, named, short, traced
 from simulation.ledger.server import Server, Waiting
-from simulation.ledger.steps import Crash, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
+from simulation.ledger.steps import Crash, Die, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
 from simulation.ledger.writers import Batch, Read, Segment, Told, Writer
 from simulation.model.answering import Model
 
@@ -39,6 +40,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.unknown: list[Batch] = []
         self.checks = checks.Checks(self.server.database)
+        self.crew = Crew(self.server.database)
 
     def apply(self, step: Step) -> None:
         """Take a step."""
@@ -60,6 +62,15 @@ class World:
                 look(step, self.server.ledger, self.model, self.clock.now())
             case Foreign(account_id):
                 self.server.make_foreign(account_id)
+            case Follow() | Die():
+                self._follow(step)
+
+    def _follow(self, step: Follow | Die) -> None:
+        if isinstance(step, Die):
+            self.counts["followers crashed"] += 1
+            self.crew.crash(step.process)
+        else:
+            self.crew.step(step.process, step.follower, step.limit)
 
     def settle(self) -> None:
         """Let everybody finish, with nothing going wrong, and check the whole."""
@@ -75,6 +86,7 @@ class World:
         else:
             raise Wrong("stuck", "writers never finish")
         self.checks.whole(self.model)
+        self.crew.finish(self.model)
 
     def _pass(self, seconds: float) -> None:
         for clock in (self.clock, *(writer.clock for writer in self.writers)):
@@ -210,6 +222,7 @@ class World:
         same("events", said=[tag for _, tag in said], expected=[tag for _, tag in self.model.book.fresh])
         same("streams", said=said, expected=self.model.book.fresh)
         self.checks.appended(append, before)
+        self.crew.appended(append)
         self.checks.against(self.model, {row.account_id for row in append.accounts})
 
     def _roll_back(self, writer: Writer) -> None:
@@ -232,10 +245,10 @@ class World:
             self._compare(writer, end.value)
             writer.clear()
         else:
-            must("fault of ours", holds=not writer.memory.faults, detail=[_traced(one) for one in writer.memory.faults])
+            must("fault of ours", holds=not writer.memory.faults, detail=[traced(one) for one in writer.memory.faults])
             if isinstance(following, ReadAccountStream):
                 writer.read = writer.hoped = None
-            elif read is not None and _halved(following, segment):
+            elif read is not None and halved(following, segment):
                 writer.split()
             else:
                 self._finish_unwritten(writer, read, segment)
@@ -268,28 +281,8 @@ class World:
         for request, said, expected in zip(writer.batch, answers, writer.done, strict=True):
             self._count(request, said)
             if said != expected:
-                kind = f"answer to {type(request.command).__name__}: {_short(said)} for {_short(expected)}"
+                kind = f"answer to {type(request.command).__name__}: {short(said)} for {short(expected)}"
                 raise Wrong(kind, f"{differences(said, expected)}\n  of {request}")
 
     def _count(self, request: Request, answer: Answer) -> None:
-        verdict = answer.verdict
-        outcome = "done" if isinstance(verdict, Done) else verdict.code
-        name = type(request.command).__struct_config__.tag if request.command else "companions"
-        mark = " (dry)" if request.dry_run else " (again)" if answer.replayed else ""
-        self.counts[f"{'linked ' if request.linked else ''}{name}{mark}: {outcome}"] += 1
-
-
-def _halved(following: object, segment: Batch) -> bool:
-    """Whether the core goes on with the first half of what it had: something in it went wrong."""
-    return isinstance(following, ReadUnderLock) and 0 < len(following.keys) == len(segment) // 2 < len(segment)
-
-
-def _traced(fault: Exception) -> str:
-    return "".join(traceback.format_exception(fault)[-3:])
-
-
-def _short(answer: Answer) -> str:
-    verdict = answer.verdict
-    if isinstance(verdict, Done):
-        return "done, replayed" if answer.replayed else "done"
-    return verdict.code
+        self.counts[named(request, answer)] += 1

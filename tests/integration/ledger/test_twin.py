@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
 
 from ledger import errors
 from ledger.domain.account import decode_grant, decode_parts, encode_parts
+from ledger.drivers import Driver
+from ledger.follower import follow_once, register
 from ledger.store.connection import WriterStore
 from ledger.store.memory import MemoryDatabase
 from ledger.writer.requests import Append, EventRow, More, ReadUnderLock, Rollback, UnderLock, VerdictRow, WriterRequest
 from simulation.clocks import SimulatedClock
+from simulation.followers.crew import Crew, drive
 from simulation.ledger import runs
 from simulation.ledger.server import FOREIGN, FOREIGN_STATE, Server
 from simulation.ledger.writers import Writer
@@ -126,6 +133,50 @@ def compare_tables(connection: psycopg.Connection, twin: MemoryDatabase) -> None
     assert {(row[0], row[1].astimezone(UTC)): row[2] for row in used} == {
         (use.budget_id, use.window_start): used for use, used in twin.usage.items()
     }
+
+
+@pytest.mark.parametrize("seed", range(20, 24))
+def test_followers_write_the_same_rows_into_the_twin_and_into_postgresql(
+    seed: int, compared: ComparedServer, database: Database, pool: ConnectionPool[Any]
+) -> None:
+    assert runs.play(seed, STEPS, compared).wrong is None
+    crew = Crew(compared.database)
+    with psycopg.connect(database.serving_url) as connection:
+        rows = connection.execute("SELECT key_hash, position FROM verdicts").fetchall()
+        crew.shared.answered = {row[0].bytes: row[1] for row in rows}
+        for follower in crew.followers:
+            Driver(pool).drive(register(follower))
+            while Driver(pool).drive(follow_once(follower, 7)):
+                assert drive(crew.shared, follow_once(follower, 7))
+            for table in getattr(follower, "tables"):  # noqa: B009  read models have them
+                assert stored(connection, table) == folded(crew, table), table
+    assert all(crew.shared.tables[name] for name in ("statement_lines", "book_legs", "merkle_nodes"))
+
+
+def stored(connection: psycopg.Connection, table: str) -> list[Any]:
+    """Rows of a table as PostgreSQL has them."""
+    cursor = connection.cursor(row_factory=dict_row)
+    cursor.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)))
+    return plain(cursor.fetchall())
+
+
+def folded(crew: Crew, table: str) -> list[Any]:
+    """The same as the twin has them."""
+    return plain(crew.shared.tables.get(table, {}).values())
+
+
+def plain(rows: Iterable[dict[str, Any]]) -> list[Any]:
+    """Rows without order, and with times and ids in words, as they went in."""
+    words = [{name: _word(value) for name, value in sorted(row.items()) if name != "only_row"} for row in rows]
+    return sorted(words, key=str)
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, str) and value[10:11] == "T":
+        return datetime.fromisoformat(value)
+    return msgspec.to_builtins(value) if not isinstance(value, bytes | date) else str(value)
 
 
 def parts_of(hold: Any) -> Any:
