@@ -216,7 +216,7 @@ def test_invariant_42_requests_are_counted_by_what_was_done_not_by_what_was_take
         with psycopg.connect(database.owner_url) as connection:
             connection.execute("SELECT pg_advisory_xact_lock(7411)")
             with pytest.raises(OutcomeUnknown):
-                ledger.submit(last, timeout_s=0.5)
+                ledger.submit(last, timeout_s=2.0)
         assert ledger.submit(last).replayed
     finally:
         inner.close()
