@@ -26,3 +26,22 @@ class SimulatedClock:
     def pass_s(self, seconds: float) -> None:
         """Let time pass."""
         self._passed_s += seconds
+
+
+class ManualClock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Wall clock, UTC."""
+        return self.at
+
+    def monotonic_s(self) -> float:
+        """Seconds since the clock was made."""
+        return (self.at - datetime(2026, 1, 1, tzinfo=UTC)).total_seconds()
+
+    def pass_s(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += timedelta(seconds=seconds)

@@ -60,6 +60,10 @@ class Dice:
                 return one
         return next(iter(weights))
 
+    def entropy(self, count: int) -> bytes:
+        """Random bytes."""
+        return b"".join(self.bits().to_bytes(8, "big") for _ in range(-(-count // 8)))[:count]
+
     def uuid(self, at: datetime) -> UUID:
         """An id made at a time."""
         entropy = self.bits().to_bytes(8, "big") + (self.bits() & 0xFFFF).to_bytes(2, "big")
