@@ -8,9 +8,8 @@ worked: what the source has and what the log has are the same, one to one.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Generator
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,10 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ledger.domain.codec import account_event
 from ledger.domain.commands import DebitCredits
-from ledger.domain.events import CreditsGranted, CreditsRevoked
-from payments.domain import events, receipt
 from payments.domain.products import AmountProduct, PackProduct, Product
 from payments.errors import TooManyOpenTopUps
 from payments.inbox import work_inbox
@@ -36,8 +32,9 @@ from payments.opening import OpenTopUp
 from payments.rail import ObservationState
 from payments.sweep import sweep_changes, sweep_charges, sweep_unopened
 from payments.views import view_of
+from simulation.payments import ends
 from tests.support.ledger import done
-from tests.support.payments import Crash, World, money_of, payment_events, topups_of
+from tests.support.payments import Crash, World, topups_of
 
 products = st.one_of(
     st.sampled_from(["starter", "studio"]).map(PackProduct), st.integers(500, 2_000).map(AmountProduct)
@@ -186,99 +183,23 @@ class Settlement(RuleBasedStateMachine):
 
     @invariant()
     def a_receipt_is_final_once_a_generation_and_its_legs_add_up(self) -> None:
-        seen = Counter((money.receipt_id, money.generation) for money in money_of(self.world.ledger))
-        assert all(count == 1 for count in seen.values())
-        for money in money_of(self.world.ledger):
-            legs = money.net_micro + money.tax_micro + money.unapplied_micro + money.suspense_micro + money.fx_micro
-            assert legs == money.value_micro
-            assert min(money.net_micro, money.tax_micro, money.unapplied_micro, money.suspense_micro) >= 0
+        ends.receipts_are_final_once(self.world)
 
     @invariant()
     def every_grant_has_one_receipt_and_the_account_has_its_grants(self) -> None:
-        granted = [
-            event
-            for recorded in self.world.ledger.stream(self.account_id)
-            if isinstance(event := account_event(recorded.state), CreditsGranted)
-        ]
-        named = [
-            (event.grant_id, event.credits_ucr)
-            for event in payment_events(self.world.ledger)
-            if isinstance(event, events.ReceiptFinal | events.ReceiptApplied) and event.grant_id is not None
-        ]
-        assert sorted((event.grant_id, event.amount_ucr) for event in granted) == sorted(named)
-        assert len({event.grant_id for event in granted}) == len(granted)
+        ends.grants_have_receipts(self.world, self.account_id)
 
     @invariant()
     def the_customer_has_what_was_paid_and_stayed_paid_less_what_was_spent(self) -> None:
-        """So that no money that went back leaves credits to spend, and none that came back is lost."""
-        finals = {money.receipt_id for money in money_of(self.world.ledger)}
-        states = [receipt.fold(one, self.world.ledger.stream(one)) for one in finals]
-        paid_ucr = sum(state.credits_ucr for state in states)
-        assert all(state.credits_ucr == 0 for state in states if state.state == "reversed")
-        balance = self.world.ledger.balance(self.account_id)
-        assert balance is not None and balance.posted_ucr == paid_ucr - self.spent_ucr
+        ends.the_customer_has_what_was_paid(self.world, self.account_id, self.spent_ucr)
 
     @invariant()
     def no_money_is_the_cost_of_two_grants(self) -> None:
-        value = {money.receipt_id: money.value_micro for money in money_of(self.world.ledger)}
-        cost: Counter[UUID] = Counter()
-        receipts: dict[UUID, UUID] = {}
-        for recorded in self.world.ledger.stream(self.account_id):
-            event = account_event(recorded.state)
-            if isinstance(event, CreditsGranted):
-                assert event.receipt_id is not None
-                cost[event.receipt_id] += event.cost_micro
-                receipts[event.grant_id] = event.receipt_id
-            if isinstance(event, CreditsRevoked) and event.ends:
-                cost[receipts[event.grant_id]] = 0
-        assert all(cost[receipt_id] <= value[receipt_id] for receipt_id in cost)
+        ends.no_money_costs_twice(self.world, self.account_id)
 
     def teardown(self) -> None:
         """Let everything settle, and compare the source with the log."""
-        world = self.world
-        for _ in range(4):
-            world.clock.pass_s(1_000)
-            world.driver.drive(sweep_changes("sandbox"))
-            world.driver.drive(sweep_charges())
-            while world.driver.drive(work_inbox(world.terms)):
-                pass
-        assert all(row["outcome"] is not None for row in world.tables.inbox)
-        self._source_and_log_agree()
-        self._whole_payments_brought_whole_quotes()
-
-    def _source_and_log_agree(self) -> None:
-        final, reversed_, listed = set[str](), set[str](), set[str]()
-        names: dict[object, str] = {}
-        for event in payment_events(self.world.ledger):
-            if isinstance(event, events.ReceiptFinal):
-                names[event.receipt_id] = event.external_id
-                final.add(event.external_id)
-                reversed_.discard(event.external_id)
-            elif isinstance(event, events.ReceiptReversed):
-                final.remove(names[event.receipt_id])
-                reversed_.add(names[event.receipt_id])
-            elif isinstance(event, events.ReceiptListed):
-                listed.add(event.external_id)
-        movements = self.world.store.since(0, 10_000)
-        there = {one.external_id for one in movements if one.state == "final"}
-        assert there == final | (listed & there)
-        assert reversed_ <= {one.external_id for one in movements if one.state == "reversed"}
-
-    def _whole_payments_brought_whole_quotes(self) -> None:
-        for topup in topups_of(self.world.ledger):
-            assert not topup.pending
-            quoted = [part for part in topup.parts if part.case in ("partial", "exact")]
-            if not any(part.case == "exact" for part in quoted) or any(p.reversed or p.returned for p in topup.parts):
-                continue
-            receipts = {part.receipt_id for part in quoted}
-            booked = [
-                event
-                for event in payment_events(self.world.ledger)
-                if isinstance(event, events.ReceiptFinal | events.ReceiptApplied) and event.receipt_id in receipts
-            ]
-            assert sum(part.credits_ucr for part in quoted) == topup.quote.credits_ucr
-            assert sum(event.net_micro for event in booked) == topup.quote.cost_micro
-            assert sum(event.tax_micro for event in booked) == topup.tax_micro
+        ends.settled(self.world)
 
 
 def test_invariant_25_44_notified_in_any_order_with_crashes_anywhere_a_payment_is_one_credit() -> None:
