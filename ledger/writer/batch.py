@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -46,6 +46,7 @@ class Batch:
         self._writing = Appending(read.head, known, read.streams)
         self._unnamed: list[VerdictRow] = []
         self._refused: dict[bytes, UUID] = {}
+        self._dropped: set[bytes] = set()
 
     def handle(self, prepared: Prepared) -> Answer:
         """Answer one request: replayed, refused or done."""
@@ -75,9 +76,9 @@ class Batch:
         """Whether verdicts are kept that no event names: they need a seal."""
         return bool(self._unnamed)
 
-    def seal(self, read: Refusals) -> Mapping[bytes, Answer]:
-        """Cover the verdicts that no event names by an event; answers that change, because too many were kept."""
-        kept, changed = dict(read.kept), dict[bytes, Answer]()
+    def seal(self, read: Refusals) -> None:
+        """Cover the verdicts that no event names by an event; see ``told`` for those that are too many."""
+        kept = dict(read.kept)
         rows: list[VerdictRow] = []
         for row in self._unnamed:
             account_id = self._refused.get(row.key_hash)
@@ -85,7 +86,7 @@ class Batch:
                 kept[account_id] = kept.get(account_id, 0) + 1
                 if kept[account_id] > limits.REFUSALS_KEPT_PER_ACCOUNT_DAY:
                     kept[account_id] -= 1
-                    changed[row.key_hash] = self._too_many()
+                    self._dropped.add(row.key_hash)
                     continue
             rows.append(row)
         if rows:
@@ -94,7 +95,13 @@ class Batch:
         self._writing.append.refusals = [
             (account_id, day, count) for account_id, count in kept.items() if count != read.kept.get(account_id)
         ]
-        return changed
+
+    def told(self, prepared: Prepared, answer: Answer) -> Answer:
+        """What is answered after all: a refusal that could not be kept is no verdict for ever."""
+        if prepared.key_hash not in self._dropped or prepared.request.dry_run:
+            return answer
+        refusal = errors.TooManyRefusals(kept_max=limits.REFUSALS_KEPT_PER_ACCOUNT_DAY)
+        return Answer(refused(refusal, self.now, prepared.request.subject_id))
 
     def finish(self) -> Append:
         """What is to be written."""
@@ -106,10 +113,6 @@ class Batch:
         self._writing.streams[SEALS] = seals
         event = self._writing.add(SEALS, encode_event(VerdictsSealed(count=len(rows), sha256=digest.hex())), None)
         self._writing.append.verdicts += [row._replace(position=event.position) for row in rows]
-
-    def _too_many(self) -> Answer:
-        refusal = errors.TooManyRefusals(kept_max=limits.REFUSALS_KEPT_PER_ACCOUNT_DAY)
-        return Answer(refused(refusal, self.now, None))
 
     def _replay(self, prepared: Prepared, seen: StoredVerdict) -> Answer:
         if field := conflict(seen.digests, prepared):

@@ -109,8 +109,8 @@ def _attempt(batch: Sequence[Prepared], memory: Memory) -> Writing:
     work = Batch(read, Known(now, rows, Budgets(found.budgets, dict(found.usage)), accounts), memory.unreadable)
     answers = [work.handle(item) for item in batch]
     if work.sealing:
-        changed = work.seal((yield ReadRefusals(work.refusing, now.date(), SEALS)))
-        answers = [changed.get(item.key_hash, answer) for item, answer in zip(batch, answers, strict=True)]
+        work.seal((yield ReadRefusals(work.refusing, now.date(), SEALS)))
+        answers = [work.told(item, answer) for item, answer in zip(batch, answers, strict=True)]
     append: Append = work.finish()
     yield Rollback() if append.empty else append
     memory.keep(accounts, append.holds, append.head.hash)

@@ -6,11 +6,26 @@ from dataclasses import dataclass
 
 from ledger.writer.requests import Append, ReadUnderLock
 from simulation.dice import Dice
-from simulation.ledger.steps import Crash, Die, Fate, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
+from simulation.ledger.steps import (
+    Crash,
+    Crowd,
+    Die,
+    Fate,
+    Follow,
+    Foreign,
+    Give,
+    Jump,
+    Look,
+    Pass,
+    Restart,
+    Step,
+    Turn,
+)
 from simulation.ledger.wishes.about import About
 from simulation.ledger.wishes.asking import Wishes
 from simulation.ledger.world import World
 
+_TROUBLES = {"turn": 12, "crash": 4, "restart": 2, "jump": 2, "foreign": 1, "slow": 2, "die": 4, "crowd": 1}
 _WITHIN_S = (0.001, 0.05, 0.2)
 _BETWEEN_S = (0.001, 0.3, 1.0, 7.0, 60.0, 60.0, 600.0, 600.0, 3_600.0)
 
@@ -96,12 +111,14 @@ class Chance:
     def _trouble(self) -> Step:
         dice = self._dice
         writer = dice.below(self._sky.writers)
-        kind = dice.weighted({"turn": 12, "crash": 4, "restart": 2, "jump": 2, "foreign": 1, "slow": 2, "die": 4})
+        kind = dice.weighted(_TROUBLES)
         match kind:
             case "crash":
                 return Crash(writer)
             case "die":
                 return Die(dice.below(2))
+            case "crowd":
+                return Crowd(dice.choose(self._about.account_ids))
             case "restart":
                 return Restart()
             case "jump":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +68,10 @@ class Server:
         row = self.database.accounts.get(account_id)
         if row is not None:
             self.database.accounts[account_id] = row._replace(format=FOREIGN, state=FOREIGN_STATE)
+
+    def crowd(self, account_id: UUID, day: date, kept: int) -> None:
+        """Let so many refusals have been kept for an account on a day."""
+        self.database.refusals[account_id, day] = kept
 
     def leave(self, writer: Writer) -> None:
         """A connection ends, or its transaction."""

@@ -71,6 +71,12 @@ class Foreign(Struct, frozen=True):
     account_id: UUID
 
 
+class Crowd(Struct, frozen=True):
+    """So many refusals were kept for an account today that there is room for few more."""
+
+    account_id: UUID
+
+
 class Follow(Struct, frozen=True):
     """A process that runs followers goes on by one statement; an idle one takes a batch of some events."""
 
@@ -85,4 +91,4 @@ class Die(Struct, frozen=True):
     process: int
 
 
-Step: TypeAlias = Follow | Die | Give | Turn | Crash | Restart | Pass | Jump | Look | Foreign
+Step: TypeAlias = Follow | Die | Crowd | Give | Turn | Crash | Restart | Pass | Jump | Look | Foreign

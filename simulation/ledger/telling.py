@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ledger.ports import Request
-from simulation.ledger.steps import Crash, Die, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
+from simulation.ledger.steps import Crash, Crowd, Die, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
 
 _KINDS = {
     "account_id": "account",
@@ -77,8 +77,15 @@ def _step(step: Step, names: Names) -> Iterator[str]:
             yield _look(step, names)
         case Follow() | Die():
             yield _following(step)
-        case Foreign(account_id):
-            yield f"{names.name('account_id', account_id)} is written by another release"
+        case Crowd() | Foreign():
+            yield _intruding(step, names)
+
+
+def _intruding(step: Crowd | Foreign, names: Names) -> str:
+    name = names.name("account_id", step.account_id)
+    if isinstance(step, Foreign):
+        return f"{name} is written by another release"
+    return f"{name} has had nearly all refusals that are kept in a day"
 
 
 def _following(step: Follow | Die) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ledger import errors
 from ledger.domain.verdicts import Answer, Refused
+from ledger.limits import REFUSALS_KEPT_PER_ACCOUNT_DAY
 from ledger.ports import Request
 from ledger.writer.core import write
 from ledger.writer.memory import Memory
@@ -21,7 +22,7 @@ from simulation.ledger import checks
 from simulation.ledger.looking import look
 from simulation.ledger.saying import halved, named, short, traced
 from simulation.ledger.server import Server, Waiting
-from simulation.ledger.steps import Crash, Die, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
+from simulation.ledger.steps import Crash, Crowd, Die, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
 from simulation.ledger.writers import Batch, Read, Segment, Told, Writer
 from simulation.model.answering import Model
 
@@ -60,10 +61,19 @@ class World:
                 clock.apart_s += seconds
             case Look():
                 look(step, self.server.ledger, self.model, self.clock.now())
-            case Foreign(account_id):
-                self.server.make_foreign(account_id)
+            case Crowd() | Foreign():
+                self._intrude(step)
             case Follow() | Die():
                 self._follow(step)
+
+    def _intrude(self, step: Crowd | Foreign) -> None:
+        """What others have done to an account's rows."""
+        if isinstance(step, Foreign):
+            self.server.make_foreign(step.account_id)
+        elif self.server.owner is None and step.account_id in self.model.book.accounts:
+            day = max(self.clock.now(), self.model.book.recorded_at).date()
+            self.model.refusals[step.account_id, day] = REFUSALS_KEPT_PER_ACCOUNT_DAY - 2
+            self.server.crowd(step.account_id, day, REFUSALS_KEPT_PER_ACCOUNT_DAY - 2)
 
     def _follow(self, step: Follow | Die) -> None:
         if isinstance(step, Die):

@@ -13,7 +13,7 @@ from simulation.ledger import runs
 STEPS = 300
 
 # What needs more than a few steps of a few accounts; each has a test of its own elsewhere.
-RARE = {"too-many-slices", "too-many-refusals", "upgrade-needed"}
+RARE = {"too-many-slices", "upgrade-needed"}
 
 
 @pytest.mark.parametrize("ten", range(20))

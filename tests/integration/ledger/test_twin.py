@@ -61,6 +61,16 @@ class ComparedServer(Server):
                 (FOREIGN, FOREIGN_STATE, account_id),
             )
 
+    def crowd(self, account_id: UUID, day: date, kept: int) -> None:
+        """See ``Server``; in both."""
+        super().crowd(account_id, day, kept)
+        with psycopg.connect(self._owner_url) as connection:
+            connection.execute(
+                "INSERT INTO refusals_kept (account_id, day, kept) VALUES (%s, %s, %s) "
+                "ON CONFLICT (account_id, day) DO UPDATE SET kept = excluded.kept",
+                (account_id, day, kept),
+            )
+
     def _left(self, writer: Writer) -> None:
         if writer.number in self._stores:
             self._stores[writer.number].answer(Rollback())
