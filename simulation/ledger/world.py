@@ -292,7 +292,7 @@ class World:
             self._count(request, said)
             if said != expected:
                 kind = f"answer to {type(request.command).__name__}: {short(said)} for {short(expected)}"
-                raise Wrong(kind, f"{differences(said, expected)}\n  of {request}")
+                raise Wrong(kind, f"{request.key}: {differences(said, expected)}")
 
     def _count(self, request: Request, answer: Answer) -> None:
         self.counts[named(request, answer)] += 1
