@@ -156,7 +156,7 @@ class Settings:
         "where signed heads go: a folder, s3://bucket/prefix; unset: data folder",
     )
     head_keys: Path | None = setting(
-        "TALLYSTICK_HEAD_KEYS", readers.path, None, "folder of the keys that sign heads; unset: in the data folder"
+        "TALLYSTICK_SIGNING_DIR", readers.path, None, "folder of the keys that sign heads; unset: in the data folder"
     )
     image_retention_days: int = setting(
         "TALLYSTICK_IMAGE_RETENTION_DAYS", readers.integer(1, 3650), 30, "days that an image is kept"

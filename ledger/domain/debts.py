@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ledger.domain import events
 from ledger.domain.events import DebtPart, Slice
+from ledger.limits import SLICES_MAX
 
 if TYPE_CHECKING:
     from ledger.domain.account import Account, Grant
@@ -88,9 +89,14 @@ def _claimed(grant: Grant) -> events.AccountEvent | None:
 
 
 def _paying(account: Account, now: datetime) -> tuple[Slice, ...]:
-    """Free credits that pay for debt, in burn order; those whose end has come pay for nothing."""
-    left_ucr, slices = account.debt_ucr, list[Slice]()
+    """Free credits that pay for debt, in burn order; those whose end has come pay for nothing.
+
+    At most as many slices, and parts of the debt, as fit an event: what is left follows in the next.
+    """
+    left_ucr, slices = sum(part.amount_ucr for part in account.debts[:SLICES_MAX]), list[Slice]()
     for grant in account.grants:
+        if len(slices) == SLICES_MAX:
+            break
         pays = grant.kind == PAYING and not grant.ended and not grant.due(now)
         part_ucr = min(left_ucr, grant.free_ucr) if pays else 0
         if part_ucr:

@@ -9,7 +9,7 @@ from ledger import errors
 from ledger.domain import commands, events
 from ledger.domain.account import Account, Hold, split
 from ledger.domain.rules.known import Decision, Known, affordable, iso, may_spend, overdrawn, refrozen
-from ledger.limits import LATE_FINISH_MAX_S
+from ledger.limits import LATE_FINISH_MAX_S, SLICES_MAX
 
 
 def hold(account: Account, known: Known, command: commands.HoldCredits) -> Decision:
@@ -59,6 +59,8 @@ def raise_hold(account: Account, known: Known, command: commands.RaiseHold) -> D
     if raised_ucr > seen.cap_ucr:
         raise errors.RaiseAboveCap(hold_id=str(seen.hold_id), amount_ucr=raised_ucr, cap_ucr=seen.cap_ucr)
     slices = affordable(account, command.amount_ucr)
+    if len(seen.slices) + len(slices) > SLICES_MAX:
+        raise errors.TooManySlices(slices_max=SLICES_MAX)
     for use in seen.budgets:
         known.budgets.allow(use, command.amount_ucr)
     return [events.HoldRaised(hold_id=seen.hold_id, amount_ucr=command.amount_ucr, slices=slices)]

@@ -267,7 +267,7 @@ TAMPERING = {
         3,
     ),
     "another time": ("UPDATE events SET recorded_at = recorded_at + interval '1 s' WHERE notification_id = 2", 2),
-    "a stored balance": ("UPDATE account_states SET state = set_byte(state, 60, 1)", 0),
+    "a stored balance": ("UPDATE account_states SET state = set_byte(state, 60, 1)", None),
     "a hold's row": ("UPDATE holds SET state = 'released', remaining_ucr = 0, resolved_at = now()", None),
     "a key forgotten": (
         "DELETE FROM verdicts WHERE key_hash = (SELECT key_hash FROM events WHERE notification_id = 3)",

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import redis
 
-from tallystick.embedded.postgres import OWNER_ROLE, SERVING_ROLE, SUPERUSER, create_database
+from tallystick.embedded.postgres import OWNER_ROLE, SERVING_ROLE, SUPERUSER, WRITER_ROLE, create_database
 from tallystick.embedded.redis import EmbeddedRedis
 from tests.support.jobs import Shop, Site, WorkerUnderTest
 from tests.support.nodes import StandIn
@@ -167,7 +167,7 @@ class TestPostgresRestarts:
             self.server = server
             with psycopg.connect(server.url(SUPERUSER, "postgres"), autocommit=True) as connection:
                 create_database(connection, "restarted", template=MIGRATED)
-            urls = [server.url(role, "restarted") for role in (OWNER_ROLE, SERVING_ROLE, SUPERUSER)]
+            urls = [server.url(role, "restarted") for role in (OWNER_ROLE, SERVING_ROLE, WRITER_ROLE, SUPERUSER)]
             yield Database("restarted", *urls)
 
     def test_invariant_48_a_job_outlives_a_restart_of_the_database(

@@ -172,3 +172,21 @@ def test_a_loss_that_was_not_borne_as_it_was_spent_is_a_bug() -> None:
     life.live().held_ucr = 3
     with pytest.raises(AssertionError, match=r"^a loss is borne as it is spent$"):
         debts.consequences(life.account, life.now)
+
+
+def test_debt_is_repaid_in_as_many_events_as_its_parts_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.domain.debts.SLICES_MAX", 1)
+    life = Life(overdraft_limit_ucr=9)
+    life.grant(G1, 5)
+    life.grant(G2, 4)
+    life.hold(H1, 9)
+    life.debit(D1, 6)
+    first, second = life.release()[1:]
+    assert [cast("events.DebtRepaid", one).slices for one in (first, second)] == [(Slice(G1, 5),), (Slice(G2, 1),)]
+    life = Life(overdraft_limit_ucr=9)
+    life.grant(G1, 5)
+    life.debit(D1, 6)
+    life.revoke(G1)
+    assert len(life.account.debts) == 2
+    repaid = [event for event in life.grant(G2, 9) if isinstance(event, events.DebtRepaid)]
+    assert [one.debts for one in repaid] == [(DebtPart("overdraft", None, 1),), (DebtPart("refund", G1, 5),)]

@@ -503,3 +503,13 @@ def test_a_resolved_hold_without_a_time_is_a_bug() -> None:
         with pytest.raises(AssertionError):
             holds.commit(life.account, life.known, command)
     assert life.account.organisation_id == OURS
+
+
+def test_raises_pin_no_more_grants_in_all_than_an_event_may_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.domain.rules.holds.SLICES_MAX", 2)
+    life = rich()
+    life.do(asked(amount_ucr=3, cap_ucr=9))
+    life.refuses(raising(3), "too-many-slices", slices_max=2)
+    life.do(raising(1))
+    life.do(raising(1))
+    life.refuses(raising(1), "too-many-slices", slices_max=2)
