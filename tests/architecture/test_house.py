@@ -16,7 +16,17 @@ from tallystick.cli.group import tallystick
 from tallystick.settings import variables
 from tests.support.requirements import ROOT
 
-PACKAGES = ("ledger", "customers", "payments", "workers", "projections", "simulation", "api", "tallystick", "migrations")
+PACKAGES = (
+    "ledger",
+    "customers",
+    "payments",
+    "workers",
+    "projections",
+    "simulation",
+    "api",
+    "tallystick",
+    "migrations",
+)
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
