@@ -50,7 +50,11 @@ def load(account_id: UUID, stored: StoredAccount | None, remembered: Account | N
     account = memory.get(account_id)
     if account is None:
         raise ForeignState(account_id)
-    yield from _catch_up(account, memory, under_lock=True)
+    try:
+        yield from _catch_up(account, memory, under_lock=True)
+    except KeyError:  # a grant came back that had ended before: only a replay from the first event knows it
+        memory.drop(account_id)
+        raise ForeignState(account_id) from None
     assert account_id in memory.unreadable or account.version == stored.version, "the stream ends elsewhere"
     return account
 

@@ -82,6 +82,11 @@ class Memory:
         self._certain.pop(account.account_id, None)
         self._young[account.account_id] = account
 
+    def drop(self, account_id: UUID) -> None:
+        """Forget one account."""
+        for remembered in (self._certain, self._young, self._old):
+            remembered.pop(account_id, None)
+
     def forget(self) -> None:
         """Empty it."""
         self._certain, self._young, self._old = {}, {}, {}

@@ -15,6 +15,7 @@ from ledger.domain.commands import (
     TransferCredits,
 )
 from ledger.domain.evolve import GrantKey
+from ledger.domain.rules.spending import bucket_of
 from ledger.ports import Request
 
 
@@ -54,7 +55,7 @@ def _names(command: Command) -> Names:
         case ReverseDebit():
             return Names((account_id,), (command.debit_id,))
         case AdjustBalance():
-            return Names((account_id,), (), ((account_id, command.adjustment_id),))
+            return Names((account_id,), (), ((account_id, bucket_of(command)),))
         case TransferCredits():
             return Names((account_id, command.to_account_id))
         case _:

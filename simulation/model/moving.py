@@ -130,9 +130,10 @@ def adjust(book: Book, asked: commands.AdjustBalance, now: datetime) -> None:
     if asked.operator_id == asked.approver_id:
         raise No("second-operator-needed", operator_id=str(asked.operator_id))
     if asked.amount_ucr > 0:
-        if asked.adjustment_id in account.grants:
-            raise No("grant-exists", grant_id=str(asked.adjustment_id))
-        add(book, account, asked.adjustment_id, asked.amount_ucr)
+        bucket_id = uuid5(asked.adjustment_id, account.account_id.hex)
+        if bucket_id in account.grants:
+            raise No("grant-exists", grant_id=str(bucket_id))
+        add(book, account, bucket_id, asked.amount_ucr)
     else:
         must_have(account, -asked.amount_ucr, overdraft=False)
         for grant_id, amount in burn(account, -asked.amount_ucr):

@@ -185,8 +185,9 @@ def adjust(account: Account, known: Known, command: commands.AdjustBalance) -> D
     if command.operator_id == command.approver_id:
         raise errors.SecondOperatorNeeded(operator_id=str(command.operator_id))
     more = command.amount_ucr > 0
-    if more and seen_grant(account, known, command.adjustment_id):
-        raise errors.GrantExists(grant_id=str(command.adjustment_id))
+    bucket_id = bucket_of(command)
+    if more and seen_grant(account, known, bucket_id):
+        raise errors.GrantExists(grant_id=str(bucket_id))
     return [
         events.BalanceAdjusted(
             adjustment_id=command.adjustment_id,
@@ -194,8 +195,13 @@ def adjust(account: Account, known: Known, command: commands.AdjustBalance) -> D
             cause=command.cause,
             operator_id=command.operator_id,
             approver_id=command.approver_id,
-            grant_id=command.adjustment_id if more else None,
+            grant_id=bucket_id if more else None,
             slices=() if more else affordable(account, -command.amount_ucr, overdraft=False),
             reason=command.reason,
         )
     ]
+
+
+def bucket_of(command: commands.AdjustBalance) -> UUID:
+    """The bucket that an adjustment upwards makes: its own, whatever other accounts the same id was used in."""
+    return uuid5(command.adjustment_id, command.account_id.hex)

@@ -28,7 +28,7 @@ from ledger.verify import verify
 from ledger.writer.requests import Append, ReadUnderLock, WriterRequest
 from ledger.writer_thread import WriterThread
 from tallystick.clock import SystemClock
-from tests.support.ledger import CREDIT, done, hold, open_account, refused, request
+from tests.support.ledger import CREDIT, done, grant, hold, open_account, refused, request
 from tests.support.servers import Database
 
 SECRET = b"a secret for tests"
@@ -299,3 +299,27 @@ def test_a_refusal_of_one_caller_leaves_others_their_answers(postgres_ledger: Po
     done(postgres_ledger, command)
     again = commands.HoldCredits(account_id=account_id, hold_id=uuid4(), amount_ucr=CREDIT, lease_s=60)
     assert refused(postgres_ledger, again).code == "insufficient-credits"
+
+
+def test_a_state_of_another_format_is_caught_up_over_a_grant_that_came_back(
+    database: Database, pool: ConnectionPool, postgres_ledger: PostgresLedger
+) -> None:
+    account_id, debit_id = open_account(postgres_ledger, credit=10), uuid4()
+    done(
+        postgres_ledger,
+        commands.DebitCredits(account_id=account_id, debit_id=debit_id, amount_ucr=10 * CREDIT, reason="x"),
+    )
+    with writers(database, pool, 1) as (other,):
+        gift = grant(other, account_id, CREDIT, kind="promo")
+        assert gift
+        done(
+            postgres_ledger,
+            commands.ReverseDebit(account_id=account_id, debit_id=debit_id, reversal_id=uuid4(), reason="x"),
+        )
+        with psycopg.connect(database.owner_url) as connection:
+            connection.execute("UPDATE account_states SET format = 0, state = 'old'")
+        verdict = done(
+            other, commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="x")
+        )
+        assert verdict.available_ucr == 10 * CREDIT
+    assert is_clean(pool)

@@ -388,8 +388,7 @@ def test_an_adjustment_takes_two_operators() -> None:
 
 
 def test_more_is_a_bucket_of_goodwill() -> None:
-    life = Life()
-    grant_id = R1
+    life, grant_id = Life(), uuid5(R1, MINE.hex)
     said: dict[str, Any] = {"adjustment_id": R1, "cause": "migration", "operator_id": ANN, "approver_id": BOB}
     assert life.do(adjusting(1, cause="migration", reason="moved")) == [
         events.BalanceAdjusted(**said, amount_ucr=1, grant_id=grant_id, reason="moved")
@@ -401,10 +400,11 @@ def test_more_is_a_bucket_of_goodwill() -> None:
 
 def test_a_bucket_of_an_adjustment_is_given_once() -> None:
     life = Life()
+    grant_id = str(uuid5(R1, MINE.hex))
     life.do(adjusting(1))
-    life.refuses(adjusting(2), "grant-exists", grant_id=str(R1))
+    life.refuses(adjusting(2), "grant-exists", grant_id=grant_id)
     life.debit(D1, 1)
-    life.refuses(adjusting(2), "grant-exists", grant_id=str(R1))
+    life.refuses(adjusting(2), "grant-exists", grant_id=grant_id)
     life.grant(G1)
     life.do(adjusting(-1))
 
