@@ -45,7 +45,13 @@ def sign_up(*, name: str, email: str | None, idempotency_key: str | None, as_jso
 @command.command("create")
 @organisation_option
 @click.option("--name", required=True, help="What the key is for.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(list(MEANINGS)), help="Repeat it; all but those for operators by default.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(list(MEANINGS)),
+    help="Repeat it; all but those for operators by default.",
+)
 @click.option("--days", type=click.IntRange(1, 3650), help="How long the key lives; for ever by default.")
 @json_option
 def create(*, organisation: UUID, name: str, scopes: tuple[str, ...], days: int | None, as_json: bool) -> None:

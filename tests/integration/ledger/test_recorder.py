@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,12 +25,13 @@ from tests.support.servers import Database
 
 class _OnOurTables:
     database: Database
-    pool: ConnectionPool
+    pool: ConnectionPool[Any]
 
     @pytest.fixture(autouse=True)
     def _tables(self, database: Database, pool: ConnectionPool) -> Generator[None]:
         type(self).database = database
-        with ConnectionPool(database.owner_url, min_size=1, max_size=8, open=True) as owners:
+        owners: ConnectionPool[Any] = ConnectionPool(database.owner_url, min_size=1, max_size=8, open=True)
+        with owners:
             type(self).pool = owners  # some of these recorders write log and positions in one transaction
             yield
         report = Driver(pool).drive(verify())

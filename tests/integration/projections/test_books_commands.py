@@ -27,7 +27,7 @@ from tests.support.requirements import ROOT
 
 @pytest.fixture
 def history(settings: Settings) -> Generator[History]:
-    assert settings.database_url
+    assert settings.database_writer_url
     clock = ManualClock()
     ledger, connection = mirrored(settings.database_writer_url, clock)
     played = History(ledger, clock, Random(5))
