@@ -69,23 +69,23 @@ def consequences(account: Account, now: datetime) -> events.AccountEvent | None:
 
 
 def _claimed(grant: Grant) -> events.AccountEvent | None:
-    """Take what has come back to the oldest claim; what was spent instead is owed, if we do not bear it."""
+    """What was spent can be claimed no more: the oldest claim bears it. What has come back to it is taken."""
     oldest = grant.claims[0]
+    spent_ucr = min(oldest.amount_ucr, grant.claim_ucr - grant.held_ucr - grant.free_ucr)
+    if spent_ucr > 0:
+        assert oldest.spent_as == "debt", "a loss is borne as it is spent"
+        return events.DebtIncurred(amount_ucr=spent_ucr, cause=oldest.cause, grant_id=grant.grant_id, claimed=True)
     taken_ucr = min(oldest.amount_ucr, grant.free_ucr)
-    if taken_ucr:
-        return events.CreditsRevoked(
-            grant_id=grant.grant_id,
-            amount_ucr=taken_ucr,
-            cause=oldest.cause,
-            spent_as=oldest.spent_as,
-            claimed=True,
-            ends=grant.ended,
-        )
-    spent_ucr = min(oldest.amount_ucr, grant.claim_ucr - grant.held_ucr)
-    if spent_ucr <= 0:
+    if not taken_ucr:
         return None
-    assert oldest.spent_as == "debt", "a loss is borne as it is spent"
-    return events.DebtIncurred(amount_ucr=spent_ucr, cause=oldest.cause, grant_id=grant.grant_id, claimed=True)
+    return events.CreditsRevoked(
+        grant_id=grant.grant_id,
+        amount_ucr=taken_ucr,
+        cause=oldest.cause,
+        spent_as=oldest.spent_as,
+        claimed=True,
+        ends=grant.ended,
+    )
 
 
 def _paying(account: Account, now: datetime) -> tuple[Slice, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from simulation.model.state import Account, Book, Claim, Debt, Grant
+from simulation.model.state import Account, Book, Debt, Grant
 
 
 def owe(book: Book, account: Account, cause: str, grant_id: UUID | None, amount: int) -> None:
@@ -26,25 +26,32 @@ def settle(book: Book, account: Account, now: datetime) -> None:
     repay(book, account, now)
 
 
+def bear_spent(grant: Grant) -> None:
+    """What was spent can be claimed no more: the oldest claims lose it, before anything comes back to them."""
+    excess = max(0, grant.claimed - grant.held)
+    for claim in grant.claims:
+        gone = min(excess, claim.amount)
+        claim.amount -= gone
+        claim.gone += gone if claim.owed else 0
+        grant.recalled += gone
+        excess -= gone
+
+
 def _take_claims(book: Book, account: Account, grant: Grant) -> None:
-    while grant.claims and (grant.free or grant.claimed > grant.held):
-        claim = grant.claims[0]
+    for claim in grant.claims:
+        if claim.gone:
+            owe(book, account, claim.cause, grant.grant_id, claim.gone)
+            claim.gone = 0
+    for claim in grant.claims:
+        if claim.gone:
+            owe(book, account, claim.cause, grant.grant_id, claim.gone)
+            claim.gone = 0
         if taken := min(grant.free, claim.amount):
             grant.free -= taken
             grant.revoked += taken
             claim.amount -= taken
             book.note(account.account_id, "ledger.credits-revoked.v1")
-        elif gone := min(grant.claimed - grant.held, claim.amount):
-            claim.amount -= gone
-            _bear(book, account, grant, claim, gone)
-        if not claim.amount:
-            grant.claims.pop(0)
-
-
-def _bear(book: Book, account: Account, grant: Grant, claim: Claim, gone: int) -> None:
-    grant.recalled += gone
-    if claim.owed:
-        owe(book, account, claim.cause, grant.grant_id, gone)
+    grant.claims = [claim for claim in grant.claims if claim.amount]
 
 
 def repay(book: Book, account: Account, now: datetime) -> None:

@@ -58,11 +58,11 @@ def decide(book: Book, command: Command, now: datetime) -> None:
         budgets.set_budget(book, command)
         return
     ids = [command.account_id, *([command.to_account_id] if isinstance(command, commands.TransferCredits) else [])]
-    before, spent = [_posted(book, one) for one in ids], _spent(book, command)
+    before = [_posted(book, one) for one in ids]
     _RULES[type(command)](book, command, now)
     effective_at = getattr(command, "effective_at", None) or now
     for account_id, posted in zip(ids, before, strict=True):
-        change = spent - _spent(book, command) or _posted(book, account_id) - posted
+        change = _posted(book, account_id) - posted
         settle(book, book.account(account_id), now)
         book.moved.append((account_id, effective_at, change))
         book.moved.append((account_id, now, _posted(book, account_id) - posted - change))
@@ -71,9 +71,3 @@ def decide(book: Book, command: Command, now: datetime) -> None:
 def _posted(book: Book, account_id: UUID) -> int:
     account = book.accounts.get(account_id)
     return account.posted if account else 0
-
-
-def _spent(book: Book, command: Command) -> int:
-    """What is left to reverse: by so much a reversal raises posted, whatever is taken back at once."""
-    found = book.holds.get(command.debit_id) if isinstance(command, commands.ReverseDebit) else None
-    return sum(amount for _, amount in found.spent) if found else 0

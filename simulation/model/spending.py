@@ -8,7 +8,7 @@ from uuid import UUID
 from ledger import limits
 from ledger.domain import commands
 from simulation.model import budgets
-from simulation.model.debts import owe
+from simulation.model.debts import bear_spent, owe
 from simulation.model.state import NIL, Account, Book, Hold, No, Parts
 from simulation.model.times import after, text
 
@@ -76,7 +76,9 @@ def spend(account: Account, parts: Parts, *, held: bool) -> int:
         else:
             grant = account.grants[grant_id]
             grant.spent += amount
-            grant.held -= amount if held else 0
+            if held:
+                grant.held -= amount
+                bear_spent(grant)
     return overdraft
 
 

@@ -29,11 +29,15 @@ class No(Exception):
 
 @dataclass(slots=True)
 class Claim:
-    """Credits that are revoked but held by somebody: taken when they return, owed or lost when they are spent."""
+    """Credits that are revoked but held by somebody: taken when they return, owed or lost when they are spent.
+
+    ``gone``: what was spent of them and is to be owed.
+    """
 
     amount: int
     cause: str
     owed: bool
+    gone: int = 0
 
 
 @dataclass(slots=True)

@@ -149,7 +149,6 @@ def revoked(account: Account, rows: Rows, event: events.CreditsRevoked) -> None:
     account.posted_ucr -= event.amount_ucr
     if event.claimed:
         lower_claim(account, grant, event.amount_ucr)
-        bear_losses(account, grant)
     if event.claim_ucr:
         set_claims(account, grant, (*grant.claims, Claim(event.cause, event.spent_as, event.claim_ucr)))
     grant.freeze_limit_ucr = 0 if event.ends else max(0, grant.freeze_limit_ucr - event.from_frozen_ucr)

@@ -104,7 +104,8 @@ def revoke(account: Account, known: Known, command: commands.RevokeCredits) -> D
     decision = _revoked(found, command, wanted_ucr)
     if command.amount_ucr is None and found.receipt_id is not None:
         for gift in account.grants:
-            if gift.kind == "promo" and gift.receipt_id == found.receipt_id and gift.grant_id != found.grant_id:
+            mate = gift.receipt_id == found.receipt_id and gift.grant_id != found.grant_id
+            if gift.kind == "promo" and mate and not gift.ended:
                 unspent_ucr = gift.free_ucr + gift.frozen_ucr + gift.held_ucr - gift.claim_ucr
                 decision += _revoked(gift, command, unspent_ucr, gift=True)
     return decision

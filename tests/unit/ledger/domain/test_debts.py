@@ -192,13 +192,14 @@ def test_debt_is_repaid_in_as_many_events_as_its_parts_need(monkeypatch: pytest.
     assert [one.debts for one in repaid] == [(DebtPart("overdraft", None, 1),), (DebtPart("refund", G1, 5),)]
 
 
-def test_a_loss_behind_a_debt_is_borne_once_what_came_back_was_taken() -> None:
+def test_the_oldest_claim_bears_what_is_spent_whoever_pays_for_it() -> None:
     life = Life()
     life.grant(G1, 1442)
     life.hold(H1, 9)
     life.revoke(G1, 1441)
     life.revoke(G1, spent_as="loss")
     assert [claim.amount_ucr for claim in life.live(G1).claims] == [8, 1]
-    committed, taken = life.commit(amount_ucr=1)
-    assert isinstance(committed, events.HoldCommitted) and cast("events.CreditsRevoked", taken).amount_ucr == 8
-    assert (life.account.debts, life.account.claims, life.sums) == ([], 0, (0, 0, 0, 0))
+    _, owed, *taken = life.commit(amount_ucr=1)
+    assert owed == events.DebtIncurred(amount_ucr=1, cause="refund", grant_id=G1, claimed=True)
+    assert [cast("events.CreditsRevoked", one).amount_ucr for one in taken] == [7, 1]
+    assert (life.account.debt_ucr, life.account.claims, life.sums) == (1, 0, (-1, 0, 0, -1))

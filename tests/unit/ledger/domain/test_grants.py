@@ -309,7 +309,7 @@ def test_what_is_held_of_a_revoked_grant_is_taken_as_it_comes_back_and_owed_as_i
     assert isinstance(committed, events.HoldCommitted)
     assert owed == events.DebtIncurred(amount_ucr=2, cause="dispute", grant_id=G1, claimed=True)
     assert (life.live().claim_ucr, life.live().indebted_ucr, life.sums) == (4, 2, (2, 4, 0, -2))
-    committed, taken, owed = life.commit(H1, 1)
+    committed, owed, taken = life.commit(H1, 1)
     assert taken == revoked(amount_ucr=3, cause="dispute", claimed=True)
     assert owed == events.DebtIncurred(amount_ucr=1, cause="dispute", grant_id=G1, claimed=True)
     assert (life.ended().indebted_ucr, life.sums, life.account.claims) == (3, (-3, 0, 0, -3), 0)
