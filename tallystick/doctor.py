@@ -14,7 +14,7 @@ from ledger.remote.probe import NO_WRITER
 from migrations import runner
 from tallystick.clock import SystemClock
 from tallystick.settings import Settings
-from tallystick.writing import unavailable
+from tallystick.writer_probe import unavailable
 
 CONNECT_TIMEOUT_S = 5
 CLOCK_SKEW_MAX_S = 30.0

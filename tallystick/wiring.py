@@ -51,7 +51,8 @@ from tallystick.telemetry.core import OFF, Telemetry
 from tallystick.telemetry.followers import traced_followers
 from tallystick.telemetry.ledger import traced_ledger
 from tallystick.telemetry.messages import message_middleware
-from tallystick.writing import open_ledger, unavailable
+from tallystick.writer_probe import unavailable
+from tallystick.writing import open_ledger
 from workers.actors import Wakes, redis_broker
 from workers.catalogue import Catalogue, shipped
 from workers.driving import Surroundings

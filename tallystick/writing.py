@@ -11,7 +11,6 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from ledger.ports import Clock
-from ledger.remote.probe import probe
 from ledger.remote.server import WriterServer
 from ledger.remote.sockets import SocketError, listening
 from ledger.store.connection import WriterStore
@@ -23,8 +22,8 @@ from tallystick.errors import NotReady, ServiceError
 from tallystick.settings import Settings
 from tallystick.telemetry.core import Telemetry
 from tallystick.telemetry.writer import batch_observer
+from tallystick.writer_probe import PURPOSE, unavailable
 
-_PURPOSE = "ledger-digests"
 _CONNECT_TIMEOUT_S = 5
 
 
@@ -36,18 +35,13 @@ def open_ledger(
     :param remote: whether it must be the writer's process, which is waited for when it is needed.
     :raises NotReady: there is none, and the role of this process may not append.
     """
-    secret = settings.key_for(_PURPOSE)
+    secret = settings.key_for(PURPOSE)
     if remote or unavailable(settings) is None:
         return SocketLedger(settings.writer_path, pool, clock=clock, secret=secret)
     require_writing_role(settings, unavailable(settings) or "")
     return PostgresLedger(
         settings.writer_url, pool, clock=clock, secret=secret, sleep=time.sleep, observer=batch_observer(telemetry)
     )
-
-
-def unavailable(settings: Settings) -> str | None:
-    """Why the writer's process cannot be used; None if it answers."""
-    return probe(settings.writer_path, settings.key_for(_PURPOSE))
 
 
 def require_writing_role(settings: Settings, otherwise: str = "") -> None:
@@ -74,7 +68,7 @@ def writing(settings: Settings, telemetry: Telemetry) -> Generator[WriterServer]
     :raises ServiceError: another writer answers there, or the socket's folder is not private.
     """
     require_writing_role(settings)
-    clock, secret = SystemClock(), settings.key_for(_PURPOSE)
+    clock, secret = SystemClock(), settings.key_for(PURPOSE)
     with contextlib.ExitStack() as stack:
         try:
             listener = stack.enter_context(listening(settings.writer_path))

@@ -21,7 +21,7 @@ from ledger.domain.commands import GrantCredits
 from ledger.ports import Request
 from tallystick.settings import Settings, variables
 from tallystick.wiring import build
-from tallystick.writing import unavailable
+from tallystick.writer_probe import unavailable
 
 ENOUGH_UCR = 10**14
 ORGANISATIONS = 8

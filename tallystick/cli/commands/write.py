@@ -18,7 +18,8 @@ from tallystick.settings import Settings
 from tallystick.telemetry.core import telemetry
 from tallystick.telemetry.logs import log_to
 from tallystick.tuning import tune_process
-from tallystick.writing import unavailable, writing
+from tallystick.writer_probe import unavailable
+from tallystick.writing import writing
 
 _log = logging.getLogger(__name__)
 
