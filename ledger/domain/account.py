@@ -5,7 +5,7 @@ State is a cache in meaning: replaying the stream gives the same bytes. It is mu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.domain.events import OVERDRAFT, BudgetUse, Claim, DebtPart, GrantKind, Slice
+from ledger.domain.words import total_ucr
 
 STATE_FORMAT = 2
 AccountStatus = Literal["open", "frozen", "closed"]
@@ -59,7 +60,7 @@ class Grant(Struct, kw_only=True, array_like=True):
     @property
     def claim_ucr(self) -> int:
         """How much of what is held will be revoked as it comes back."""
-        return sum(claim.amount_ucr for claim in self.claims)
+        return total_ucr(self.claims)
 
     @property
     def gone_ucr(self) -> int:
@@ -122,7 +123,7 @@ class Account(Struct, kw_only=True, array_like=True):
     @property
     def debt_ucr(self) -> int:
         """What was spent and is paid for by nothing."""
-        return sum(part.amount_ucr for part in self.debts)
+        return total_ucr(self.debts)
 
     def grant(self, grant_id: UUID) -> Grant | None:
         """A live grant by id, compared as a number: ``UUID.__eq__`` costs ten times as much."""
@@ -136,7 +137,7 @@ class Account(Struct, kw_only=True, array_like=True):
     def next_due_at(self) -> datetime | None:
         """When the next grant ends of which something is free."""
         ends = [grant.expires_at for grant in self.grants if grant.expires_at is not None and grant.free_ucr > 0]
-        return min(ends, default=None)
+        return min(ends) if ends else None
 
     def due_grants(self, now: datetime) -> list[Grant]:
         """Grants whose end has come and of which something is free."""
@@ -148,21 +149,31 @@ class Account(Struct, kw_only=True, array_like=True):
 
     def burn(self, amount_ucr: int) -> tuple[Slice, ...]:
         """Which grants an amount is taken from, in burn order; what they do not cover is overdraft."""
-        return tuple(_take(amount_ucr, self.grants))
+        slices: list[Slice] = []
+        for grant in self.grants:
+            part_ucr = min(amount_ucr, grant.free_ucr)
+            if part_ucr > 0:
+                slices.append(Slice(grant.grant_id, part_ucr))
+                amount_ucr -= part_ucr
+            if amount_ucr == 0:
+                return tuple(slices)
+        return (*slices, Slice(OVERDRAFT, amount_ucr)) if amount_ucr else ()
 
     def check(self) -> None:
         """Assert the algebra of the whole account."""
-        free_ucr = held_ucr = frozen_ucr = claims = 0
+        free_ucr = held_ucr = frozen_ucr = claims = debt_ucr = 0
         for grant in self.grants:
             grant.check()
             free_ucr += grant.free_ucr
             held_ucr += grant.held_ucr
             frozen_ucr += grant.frozen_ucr
             claims += bool(grant.claims)
+        for part in self.debts:
+            assert part.amount_ucr > 0
+            debt_ucr += part.amount_ucr
         assert self.held_ucr == held_ucr + self.overdraft_held_ucr and self.frozen_ucr == frozen_ucr
-        assert self.posted_ucr == free_ucr + held_ucr + frozen_ucr - self.debt_ucr
+        assert self.posted_ucr == free_ucr + held_ucr + frozen_ucr - debt_ucr
         assert self.overdraft_held_ucr >= 0 and self.open_holds >= 0 and self.claims == claims
-        assert all(part.amount_ucr > 0 for part in self.debts)
 
 
 class Hold(Struct, kw_only=True, array_like=True):
@@ -190,7 +201,7 @@ class Hold(Struct, kw_only=True, array_like=True):
     @property
     def remaining_ucr(self) -> int:
         """Micro-credits it still pins."""
-        return sum(part.amount_ucr for part in self.slices)
+        return total_ucr(self.slices)
 
 
 class HoldParts(Struct, frozen=True, array_like=True):
@@ -202,29 +213,20 @@ class HoldParts(Struct, frozen=True, array_like=True):
     cap_ucr: int = 0
 
 
-def _take(amount_ucr: int, grants: list[Grant]) -> Iterator[Slice]:
-    for grant in grants:
-        part_ucr = min(amount_ucr, grant.free_ucr)
-        if part_ucr > 0:
-            yield Slice(grant.grant_id, part_ucr)
-            amount_ucr -= part_ucr
-        if amount_ucr == 0:
-            return
-    if amount_ucr:
-        yield Slice(OVERDRAFT, amount_ucr)
-
-
 def split(slices: Iterable[Slice], amount_ucr: int) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
     """Cut slices in two: the first ``amount_ucr`` in their order, and the rest."""
     first: list[Slice] = []
     rest: list[Slice] = []
     for part in slices:
-        taken_ucr = min(amount_ucr, part.amount_ucr)
-        amount_ucr -= taken_ucr
-        if taken_ucr:
-            first.append(Slice(part.grant_id, taken_ucr))
-        if taken_ucr < part.amount_ucr:
-            rest.append(Slice(part.grant_id, part.amount_ucr - taken_ucr))
+        if part.amount_ucr <= amount_ucr:
+            first.append(part)
+            amount_ucr -= part.amount_ucr
+        elif amount_ucr:
+            first.append(Slice(part.grant_id, amount_ucr))
+            rest.append(Slice(part.grant_id, part.amount_ucr - amount_ucr))
+            amount_ucr = 0
+        else:
+            rest.append(part)
     assert amount_ucr == 0, "split more than there is"
     return tuple(first), tuple(rest)
 

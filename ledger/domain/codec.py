@@ -14,7 +14,7 @@ from ledger.domain.events import AccountEvent, Event
 ACCOUNT_PREFIX = "ledger."
 _ACCOUNT_TAG_DOTS = 2
 _encoder = msgspec.json.Encoder()
-_array_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
+encode_account_event = msgspec.msgpack.Encoder(uuid_format="bytes").encode
 
 
 class NewEvent(NamedTuple):
@@ -55,7 +55,7 @@ def tag_of(kind: type[msgspec.Struct]) -> str:
 def encode_event(event: msgspec.Struct) -> NewEvent:
     """Encode a tagged struct of any package: an account's as a MessagePack array, any other as a JSON object."""
     kind = type(event)
-    return NewEvent(tag_of(kind), (_array_encoder if issubclass(kind, Event) else _encoder).encode(event))
+    return NewEvent(tag_of(kind), (encode_account_event if issubclass(kind, Event) else _encoder.encode)(event))
 
 
 def account_event(state: bytes) -> AccountEvent:

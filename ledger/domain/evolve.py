@@ -20,8 +20,11 @@ __all__ = ["GrantKey", "Rows", "evolve", "evolve_hold", "evolve_sums"]
 
 def evolve(account: Account, rows: Rows, event: events.AccountEvent, at: datetime, position: int) -> Hold | None:
     """Apply an event that was recorded ``at`` as the account's next version; the hold that it changed, if any."""
-    evolve_sums(account, rows, event)
-    return evolve_hold(account.account_id, rows, event, at, position)
+    kind = type(event)
+    account.version += 1
+    _SUMS[kind](account, rows, event)
+    apply = _HOLDS.get(kind)
+    return None if apply is None else apply(account.account_id, rows, event, at, position)
 
 
 def evolve_sums(account: Account, rows: Rows, event: events.AccountEvent) -> None:

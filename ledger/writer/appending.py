@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.domain.account import STATE_FORMAT, Account, Hold, encode_account
-from ledger.domain.codec import NewEvent, encode_event
+from ledger.domain.codec import encode_account_event, tag_of
 from ledger.domain.events import AccountEvent
 from ledger.domain.evolve import evolve
 from ledger.domain.rules.known import Known
@@ -18,39 +18,48 @@ from ledger.writer.requests import AccountRow, Append, EventRow, Head, SnapshotR
 
 
 class Appending:
-    """Numbers, chains and applies events. Mutates the accounts and rows that are ``known``."""
+    """Numbers, chains and applies events. Mutates the accounts and rows that are ``known``.
+
+    ``position`` is where the log ends by now; ``keyed`` how many events stand under a key. Within, ids are compared as
+    numbers: ``UUID.__hash__`` and ``__eq__`` are functions in Python.
+    """
 
     def __init__(self, head: Head, known: Known, streams: Mapping[UUID, StreamHead]) -> None:
-        self.head = head
+        self.position = head.position
         self.keyed = 0
         self.streams: dict[UUID, StreamHead] = dict(streams)
         self.append = Append(head, head.position)
+        self._hash = head.hash
         self._known = known
         self._link = Link(known.now, known.now)
-        self._opened = {account_id for account_id, account in known.accounts.items() if account.version == 0}
-        self._accounts: dict[UUID, Account] = {}
-        self._holds: dict[UUID, Hold] = {}
+        self._opened: set[int] = set()
+        self._accounts: dict[int, Account] = {}
+        self._holds: dict[int, Hold] = {}
 
     def apply(
         self, account: Account, event: AccountEvent, key_hash: bytes | None, effective_at: datetime | None = None
     ) -> None:
         """Append an event to an account's stream and let it take effect."""
-        before = StreamHead(account.version, account.hash or GENESIS)
-        row = self._add(account.account_id, before, encode_event(event), key_hash, effective_at)
-        hold = evolve(account, self._known.rows, event, self._known.now, row.position)
+        known = self._known
+        before = (account.version, account.hash or GENESIS)
+        said = (tag_of(type(event)), encode_account_event(event))
+        row = self._add(account.account_id, before, said, key_hash, effective_at)
+        hold = evolve(account, known.rows, event, known.now, row.position)
         account.hash = row.hash
         assert account.version == row.version
-        self._accounts[account.account_id] = account
+        if row.version == 1:
+            self._opened.add(account.account_id.int)
+        self._accounts[account.account_id.int] = account
         if hold is not None:
-            self._holds[hold.hold_id] = hold
+            self._holds[hold.hold_id.int] = hold
             if hold.budgets:
-                self._known.budgets.apply(event, hold.budgets)
-        if account.version % SNAPSHOT_EVERY == 0:
+                known.budgets.apply(event, hold.budgets)
+        if row.version % SNAPSHOT_EVERY == 0:
             self._snapshot(account, row.position)
 
-    def add(self, stream_id: UUID, event: NewEvent, key_hash: bytes | None) -> EventRow:
+    def add(self, stream_id: UUID, event: tuple[str, bytes], key_hash: bytes | None) -> EventRow:
         """Append an event to a stream that the ledger does not read."""
-        row = self._add(stream_id, self.streams.get(stream_id, StreamHead(0, GENESIS)), event, key_hash)
+        row = self._add(stream_id, self.streams.get(stream_id, StreamHead(0, GENESIS)), event, key_hash, None)
         self.streams[stream_id] = StreamHead(row.version, row.hash)
         return row
 
@@ -63,38 +72,33 @@ class Appending:
     def finish(self) -> Append:
         """All that is to be written."""
         append, known = self.append, self._known
-        append.head = self.head
+        if append.events:
+            append.head = Head(self.position, self._hash, known.now)
         append.holds = list(self._holds.values())
         append.grants = [(account_id, grant) for (account_id, _), grant in known.rows.settled.items() if not grant.live]
         append.usage = [(use, known.budgets.used_ucr[use]) for use in known.budgets.changed]
-        for account in self._accounts.values():
+        for number, account in self._accounts.items():
             account.check()
-            append.accounts.append(_account_row(account, opened=account.account_id in self._opened))
+            append.accounts.append(_account_row(account, opened=number in self._opened))
         return append
 
     def _add(
         self,
         stream_id: UUID,
-        before: StreamHead,
-        event: NewEvent,
+        before: tuple[int, bytes],
+        event: tuple[str, bytes],
         key_hash: bytes | None,
-        effective_at: datetime | None = None,
+        effective_at: datetime | None,
     ) -> EventRow:
-        position, version = self.head.position + 1, before.version + 1
+        version, stream_hash = before
+        position = self.position = self.position + 1
         link = self._link if effective_at is None else Link(self._known.now, effective_at)
-        digest = link.hash(
-            event,
-            position=position,
-            stream_id=stream_id,
-            version=version,
-            key_hash=key_hash,
-            stream_hash=before.hash,
-            log_hash=self.head.hash,
-        )
-        row = EventRow(stream_id, version, event.tag, event.state, position, key_hash, digest, effective_at)
+        digest = link.hash(event, position, stream_id, version + 1, key_hash, stream_hash, self._hash)
+        row = EventRow(stream_id, version + 1, *event, position, key_hash, digest, effective_at)
         self.append.events.append(row)
-        self.keyed += key_hash is not None
-        self.head = Head(position, digest, self._known.now)
+        self._hash = digest
+        if key_hash is not None:
+            self.keyed += 1
         return row
 
     def _snapshot(self, account: Account, position: int) -> None:

@@ -13,7 +13,7 @@ from ledger.domain.codec import encode_event
 from ledger.domain.commands import AccountCommand, AdjustBalance, GrantCredits, ReverseDebit, SetBudget
 from ledger.domain.debts import consequences
 from ledger.domain.decide import decide
-from ledger.domain.events import BudgetSet, VerdictsSealed
+from ledger.domain.events import BudgetSet, CreditsTransferredIn, VerdictsSealed
 from ledger.domain.rules.grants import due
 from ledger.domain.rules.known import Decision, Known
 from ledger.domain.verdicts import Answer, Done, Refused, Verdict, decode_verdict, encode_verdict, refused
@@ -23,11 +23,12 @@ from ledger.writer.chain import GENESIS
 from ledger.writer.prepare import Prepared, conflict
 from ledger.writer.requests import Append, Refusals, StoredVerdict, StreamHead, UnderLock, VerdictRow
 from ledger.writer.seal import seal
-from ledger.writer.trial import copy_of, expire_due, target_of, touched_by, try_out
+from ledger.writer.trial import copy_of, expire_due, touched_by, try_out
 
 SEALS = UUID(int=1)
 """The stream of ``VerdictsSealed``."""
 _DATED = (GrantCredits, ReverseDebit, AdjustBalance)
+_NOBODY = Account(account_id=UUID(int=0), organisation_id=UUID(int=0))
 _Decided = tuple[Account, AccountCommand, Decision | None]
 
 
@@ -42,7 +43,7 @@ class Batch:
         self.known = known
         self.faults: list[Exception] = []
         self._unreadable = unreadable
-        self._verdicts: dict[bytes, StoredVerdict] = dict(read.verdicts)
+        self._verdicts: dict[bytes, StoredVerdict | VerdictRow] = dict(read.verdicts)
         self._writing = Appending(read.head, known, read.streams)
         self._unnamed: list[VerdictRow] = []
         self._refused: dict[bytes, UUID] = {}
@@ -54,14 +55,14 @@ class Batch:
         seen = self._verdicts.get(prepared.key_hash)
         if seen is not None and not request.dry_run:
             return self._replay(prepared, seen)
-        before, keyed = self._writing.head.position, self._writing.keyed
+        before, keyed = self._writing.position, self._writing.keyed
         try:
             verdict = self._decide(prepared)
         except errors.Refusal as refusal:
             verdict = refused(refusal, self.now, request.subject_id)
         if request.traceparent is not None:
-            appended = range(before + 1, self._writing.head.position + 1)
-            self._writing.append.traces.extend((position, request.traceparent) for position in appended)
+            appended = range(before + 1, self._writing.position + 1)
+            self._writing.append.traces += [(position, request.traceparent) for position in appended]
         if not request.dry_run and _kept(request, verdict):
             self._keep(prepared, verdict, named=self._writing.keyed > keyed)
         return Answer(verdict)
@@ -114,7 +115,7 @@ class Batch:
         event = self._writing.add(SEALS, encode_event(VerdictsSealed(count=len(rows), sha256=digest.hex())), None)
         self._writing.append.verdicts += [row._replace(position=event.position) for row in rows]
 
-    def _replay(self, prepared: Prepared, seen: StoredVerdict) -> Answer:
+    def _replay(self, prepared: Prepared, seen: StoredVerdict | VerdictRow) -> Answer:
         if field := conflict(seen.digests, prepared):
             return Answer(refused(errors.KeyConflict(field=field), self.now, prepared.request.subject_id))
         return Answer(decode_verdict(seen.verdict), replayed=True)
@@ -130,7 +131,7 @@ class Batch:
             self._check_streams(request.on_accept)
             return self._done(request, None if answering is None else copies.accounts[answering.account_id])
         for account in accounts:
-            for event in due(account, self.now) if account.version else ():
+            for event in due(account, self.now):
                 self._writing.apply(account, event, None)
         try:
             decided = self._decided(prepared, answering)
@@ -154,7 +155,7 @@ class Batch:
 
     def _try(self, prepared: Prepared) -> Known:
         """Do a request on copies; what they are afterwards."""
-        request, position = prepared.request, self._writing.head.position
+        request, position = prepared.request, self._writing.position
         copies = copy_of(self.known, prepared.accounts, prepared.holds)
         expire_due(copies, position)
         self._check_version(request, copies.accounts[prepared.accounts[0]] if prepared.accounts else None)
@@ -170,7 +171,8 @@ class Batch:
             self._try(prepared)
             commands = _account_commands(request)
             return [(self.known.accounts[command.account_id], command, None) for command in commands]
-        self._check_version(request, answering)
+        if request.expected_account_version is not None:
+            self._check_version(request, answering)
         command = request.command
         if command is None or answering is None or isinstance(command, SetBudget):
             if isinstance(command, SetBudget):
@@ -220,10 +222,11 @@ class Batch:
 
     def _carry_out(self, account: Account, command: AccountCommand, events: Decision | None, key_hash: bytes) -> None:
         effective_at = command.effective_at if isinstance(command, _DATED) else None
+        accounts = touched_by(account, self.known, command)
         for event in decide(account, self.known, command) if events is None else events:
-            target = target_of(account, self.known, command, event)
+            target = accounts[-1] if isinstance(event, CreditsTransferredIn) else account
             self._writing.apply(target, event, key_hash, effective_at)
-        for touched in touched_by(account, self.known, command):
+        for touched in accounts:
             while (touched.debts or touched.claims) and (follows := consequences(touched, self.now)):
                 self._writing.apply(touched, follows, key_hash)
 
@@ -247,27 +250,29 @@ class Batch:
             budget,
         ]
 
-    def _done(self, request: Request, account: Account | None) -> Done:
+    def _done(self, request: Request, answering: Account | None) -> Done:
+        account = answering or _NOBODY
         return Done(
-            position=self._writing.head.position,
-            account_version=account.version if account else 0,
-            posted_ucr=account.posted_ucr if account else 0,
-            held_ucr=account.held_ucr if account else 0,
-            frozen_ucr=account.frozen_ucr if account else 0,
+            position=self._writing.position,
+            account_version=account.version,
+            posted_ucr=account.posted_ucr,
+            held_ucr=account.held_ucr,
+            frozen_ucr=account.frozen_ucr,
             recorded_at=self.now,
             subject_id=request.subject_id,
         )
 
     def _keep(self, prepared: Prepared, verdict: Verdict, *, named: bool) -> None:
         raw = encode_verdict(verdict)
-        self._verdicts[prepared.key_hash] = StoredVerdict(prepared.digests, raw)
-        row = VerdictRow(prepared.key_hash, prepared.digests, raw, self._writing.head.position)
-        if isinstance(verdict, Refused) and prepared.accounts and not named:
-            self._refused[prepared.key_hash] = prepared.accounts[0]
-        if isinstance(verdict, Refused) or not named:
-            self._unnamed.append(row)
-        else:
+        row = VerdictRow(prepared.key_hash, prepared.digests, raw, self._writing.position)
+        self._verdicts[prepared.key_hash] = row
+        refusal = isinstance(verdict, Refused)
+        if named and not refusal:
             self._writing.append.verdicts.append(row)
+            return
+        if refusal and prepared.accounts and not named:
+            self._refused[prepared.key_hash] = prepared.accounts[0]
+        self._unnamed.append(row)
 
 
 def _account_commands(request: Request) -> list[AccountCommand]:

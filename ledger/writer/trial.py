@@ -35,7 +35,7 @@ def copy_of(known: Known, account_ids: Sequence[UUID], hold_ids: Sequence[UUID])
 def expire_due(known: Known, position: int) -> None:
     """Let what is due expire on copies."""
     for account in known.accounts.values():
-        for event in due(account, known.now) if account.version else ():
+        for event in due(account, known.now):
             _apply(known, account, event, position)
 
 
@@ -52,22 +52,17 @@ def try_out(known: Known, commands: Sequence[AccountCommand], position: int) -> 
             if len(commands) > 1:
                 refusal.facts = {**refusal.facts, "linked_index": index}
             raise
+        accounts = touched_by(account, known, command)
         for event in events:
-            _apply(known, target_of(account, known, command, event), event, position)
-        for touched in touched_by(account, known, command):
+            target = accounts[-1] if isinstance(event, CreditsTransferredIn) else account
+            _apply(known, target, event, position)
+        for touched in accounts:
             while follows := consequences(touched, known.now):
                 _apply(known, touched, follows, position)
 
 
-def target_of(account: Account, known: Known, command: AccountCommand, event: AccountEvent) -> Account:
-    """The account whose stream an event of a command belongs to."""
-    if isinstance(event, CreditsTransferredIn) and isinstance(command, TransferCredits):
-        return known.accounts[command.to_account_id]
-    return account
-
-
 def touched_by(account: Account, known: Known, command: AccountCommand) -> tuple[Account, ...]:
-    """The accounts that a command changes."""
+    """The accounts that a command changes, the one that receives a transfer last."""
     if isinstance(command, TransferCredits):
         return (account, known.accounts[command.to_account_id])
     return (account,)

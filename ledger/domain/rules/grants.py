@@ -12,9 +12,8 @@ from ledger.domain.rules.known import Decision, Known, find_grant, iso, may_rece
 
 def due(account: Account, now: datetime) -> Decision:
     """What time has done to an account before anything is decided: grants at their end expire."""
-    return [
-        events.CreditsExpired(grant_id=grant.grant_id, amount_ucr=grant.free_ucr) for grant in account.due_grants(now)
-    ]
+    found = account.due_grants(now)
+    return [events.CreditsExpired(grant_id=one.grant_id, amount_ucr=one.free_ucr) for one in found] if found else []
 
 
 def grant(account: Account, known: Known, command: commands.GrantCredits) -> Decision:

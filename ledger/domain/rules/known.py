@@ -13,6 +13,7 @@ from ledger.domain.account import Account, Grant
 from ledger.domain.budgets import Budgets
 from ledger.domain.events import OVERDRAFT, Slice
 from ledger.domain.evolve import Rows
+from ledger.domain.words import total_ucr
 from ledger.limits import SLICES_MAX
 
 Decision = list[events.AccountEvent]
@@ -90,7 +91,7 @@ def insufficient(account: Account, amount_ucr: int) -> errors.InsufficientCredit
 
 def overdrawn(slices: tuple[Slice, ...]) -> Decision:
     """The debt that spending slices leaves behind."""
-    amount_ucr = sum(part.amount_ucr for part in slices if part.overdraft)
+    amount_ucr = total_ucr([part for part in slices if part.overdraft])
     return [events.DebtIncurred(amount_ucr=amount_ucr, cause="overdraft")] if amount_ucr else []
 
 
