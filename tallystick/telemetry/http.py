@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, cast
 
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from api.identity import HEADER, name_request
+from api.identity import name_request
 from ledger.ports import Ids
 from tallystick.telemetry.carrier import context_of
 from tallystick.telemetry.core import Telemetry
@@ -40,21 +40,28 @@ class SeenApplication:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
-        named = name_request(scope, self._ids)
-        others = [(name, value) for name, value in scope["headers"] if name != HEADER]
-        scope["headers"] = [*others, (HEADER, named.encode("ascii"))]
-        with bound(request_id=named):
-            await self._see(scope, receive, send)
-
-    async def _see(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         answer = _Answer(send)
+        with bound(request_id=name_request(scope, self._ids)):
+            if self._telemetry.on:
+                await self._see(scope, receive, answer)
+            else:
+                await self._pass(scope, receive, answer)
+
+    async def _see(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        method = _method(scope)
         context = context_of(_header(scope, b"traceparent"))
         with self._telemetry.span(method, context, SpanKind.SERVER) as span:
             try:
-                await self._inner(scope, receive, answer.send)
+                await self._pass(scope, receive, answer)
             finally:
                 self._tell(span, method, _route(scope), answer)
+
+    async def _pass(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        try:
+            await self._inner(scope, receive, answer.send)
+        finally:
+            answer.end()
+            _log_line(_method(scope), _route(scope), answer)
 
     def _tell(self, span: Span, method: str, route: str, answer: _Answer) -> None:
         status = answer.status
@@ -64,39 +71,58 @@ class SeenApplication:
             span.set_attribute("http.response.status_code", status)
         if status is None or status >= _FAULT:
             span.set_status(StatusCode.ERROR)
-        seconds = answer.seconds()
         facts = {"http.request.method": method, "http.route": route, "http.response.status_code": status or 0}
-        self._telemetry.instruments.http.record(seconds, facts)
-        level = logging.DEBUG if route in _QUIET else logging.INFO
-        extra = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
-        _log.log(level, "answered" if status is not None else "went away", extra=extra)
+        self._telemetry.instruments.http.record(answer.seconds, facts)
 
 
 class _Answer:
-    """Watches what is sent: the status, and when it was done (of a live stream: when it began)."""
+    """Watches what is sent: the status, and in ``seconds`` when it was done (of a live stream: when it began)."""
+
+    __slots__ = ("_ended_s", "_send", "_start_s", "status")
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._start = time.perf_counter()
-        self._began: float | None = None
-        self._live = False
+        self._start_s = time.perf_counter()
+        self._ended_s: float | None = None
         self.status: int | None = None
 
     async def send(self, message: Any) -> None:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
-            self._began = time.perf_counter()
-            headers = cast("list[tuple[bytes, bytes]]", message.get("headers", []))
-            self._live = any(
-                name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers
-            )
+            if _is_live(message.get("headers", ())):
+                self.end()
         await self._send(message)
 
+    def end(self) -> None:
+        """It is done, if it was not before."""
+        if self._ended_s is None:
+            self._ended_s = time.perf_counter()
+
+    @property
     def seconds(self) -> float:
         """How long it took."""
-        until = self._began if self._live and self._began is not None else time.perf_counter()
-        return until - self._start
+        assert self._ended_s is not None, "asked before it was done"
+        return self._ended_s - self._start_s
+
+
+def _is_live(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    for name, value in headers:
+        if name.lower() == b"content-type":
+            return value.startswith(b"text/event-stream")
+    return False
+
+
+def _log_line(method: str, route: str, answer: _Answer) -> None:
+    level = logging.DEBUG if route in _QUIET else logging.INFO
+    if _log.isEnabledFor(level):
+        extra = {"method": method, "route": route, "status": answer.status, "ms": round(answer.seconds * 1000, 1)}
+        _log.log(level, "answered" if answer.status is not None else "went away", extra=extra)
+
+
+def _method(scope: Scope) -> str:
+    method = scope["method"]
+    return method if method in _METHODS else "_OTHER"
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
