@@ -326,5 +326,9 @@ class BatchRefused(LedgerError):
     """The database refused a batch for its content; it is rolled back."""
 
 
+class Overtaken(LedgerError):
+    """The log no longer ends where a batch was decided ahead, or that was too long ago; nothing is written."""
+
+
 class ConnectionLost(LedgerError):
     """The database went away; whether the last commit took effect is not known."""

@@ -52,6 +52,10 @@ REFUSALS_KEPT_PER_ACCOUNT_DAY = 10_000
 SUBMIT_TIMEOUT_S = 10.0
 CLOCK_SKEW_MAX_S = 30.0
 HEAD_AHEAD_MAX_S = 5.0
+AHEAD_AFTER = 8
+"""Batches in a row under the lock in which nobody else has written, before the next is decided ahead."""
+AHEAD_MAX_S = 1.0
+"""Longest from the clock by which a batch is decided ahead to its lock; one that waits longer is decided again."""
 ACCOUNTS_CACHED_MAX = 50_000
 HOLDS_CACHED_MAX = 100_000
 FOLLOWER_BATCH_MAX = 500

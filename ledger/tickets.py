@@ -26,10 +26,11 @@ class Home(Protocol):
 class Ticket:
     """Requests of one caller, queued together; taken in parts if the batch is full.
 
-    Settled by ``answers``, or by the first ``error``. ``number`` is its home's own.
+    Settled by ``answers``, or by the first ``error``; ``settled`` counts how much of it is.
+    ``number`` is its home's own.
     """
 
-    __slots__ = ("answers", "error", "future", "home", "items", "number", "taken")
+    __slots__ = ("answers", "error", "future", "home", "items", "number", "settled", "taken")
 
     def __init__(
         self, items: Sequence[Prepared], home: Home, future: AnyFuture | None = None, *, number: int = 0
@@ -39,6 +40,7 @@ class Ticket:
         self.future = future
         self.number = number
         self.taken = 0
+        self.settled = 0
         self.answers: list[Answer] = []
         self.error: LedgerError | None = None
 

@@ -1,4 +1,7 @@
-"""Drives the writer on a thread: a bounded queue in, answers out.
+"""Drives the writer on threads: a bounded queue in, answers out.
+
+One thread takes batches and decides them; while nobody else writes, another appends the one before meanwhile. A batch
+that could not be decided ahead, or was overtaken, is done with care: under the lock, after all before it.
 
 Callers wait for the commit of their batch, or until their deadline: what is still queued then is withdrawn, what was
 taken is unknown.
@@ -17,14 +20,18 @@ from typing import Any, Protocol
 
 from ledger import errors, limits
 from ledger.domain.verdicts import Answer
+from ledger.flights import Answered, Flight, Runway
 from ledger.ports import Request
 from ledger.tickets import THREADS, Home, LoopHome, Ticket, tell
+from ledger.writer.ahead import WithCare, may_go_ahead, write_ahead
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import Prepared, prepare
 from ledger.writer.requests import Reconnect, WriterRequest
 
 _log = logging.getLogger(__name__)
+_FEW = 8
+"""A batch so small, with nobody behind it, is appended on the thread that decided it: a lone caller waits for less."""
 
 
 class Store(Protocol):
@@ -34,21 +41,27 @@ class Store(Protocol):
         """Answer one request."""
         ...
 
+    def look(self, request: WriterRequest) -> Any:
+        """Answer one request of a batch that is decided ahead, while ``answer`` may be at work on another thread."""
+        ...
+
     def close(self) -> None:
         """Give up what it holds."""
         ...
 
 
-Answered = Callable[[Sequence[Answer]], None]
+Taken = list[tuple[Ticket, Sequence[Prepared]]]
+"""Whose a batch is: tickets with what was taken of each."""
 
 
 class Observer(Protocol):
     """Sees the writer at work, for spans and metrics. What it does itself must not fail."""
 
     def batch(self, batch: Sequence[Prepared]) -> AbstractContextManager[Answered | None]:
-        """Wrap one batch, from the first question to the store until its commit or end.
+        """Wrap one batch, from the first question to the store until its commit or end, in one context.
 
-        What the block is given is called with the batch's answers, if there are any.
+        What the block is given is called with the batch's answers, if there are any. A batch that was overtaken has
+        none, and is wrapped again when it is done with care.
         """
         ...
 
@@ -82,6 +95,8 @@ class WriterThread:
         self._queued = 0
         self._wake = Condition()
         self._closing = False
+        self._flight: Flight[Taken] | None = None
+        self._runway = Runway[Taken](self._land)
         self._thread = Thread(target=self._work, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -167,17 +182,54 @@ class WriterThread:
             raise errors.NotDone("the writer is stopping" if self._closing else "the writer's queue is full")
 
     def _work(self) -> None:
-        while taken := self._take():
-            batch = [item for _, items in taken for item in items]
-            answers = self._write(batch)
-            start = 0
-            for ticket, items in taken:
-                if isinstance(answers, errors.LedgerError):
-                    ticket.error = answers
-                else:
-                    ticket.answers += answers[start : start + len(items)]
-                start += len(items)
-            tell(ticket for ticket, _ in taken if ticket.taken == len(ticket.items))
+        while (taken := self._take()) or not self._closing:
+            if taken:
+                self._do(taken)
+            else:
+                self._await_flight()
+        self._await_flight()
+        self._runway.close()
+
+    def _do(self, taken: Taken) -> None:
+        """Do a batch: ahead if that can be, else with care when the one before it has ended."""
+        batch = [item for _, items in taken for item in items]
+        flight = self._planned(taken, batch) if may_go_ahead(self._memory) else None
+        if not self._await_flight() or flight is None:
+            _settle(taken, self._write(batch))
+        elif len(batch) <= _FEW and not self._queue:
+            flight.land(self._answer, _settle)
+            self._flight = flight
+            self._await_flight()
+        else:
+            self._flight = flight
+            self._runway.take(flight)
+
+    def _planned(self, taken: Taken, batch: Sequence[Prepared]) -> Flight[Taken] | None:
+        before = None if self._flight is None else self._flight.append
+        flight = Flight(taken, write_ahead(batch, self._memory, before), self._observer.batch(batch))
+        try:
+            flight.plan(self._look)
+        except WithCare:
+            return None
+        except Exception as error:  # noqa: BLE001  whatever it was comes again with care, or is gone
+            _log.info("a batch is not decided ahead: %r", error)
+            self._memory.forget()
+            return None
+        return flight
+
+    def _await_flight(self) -> bool:
+        """Wait for the batch that is on its way, if there is one; False if it had to be done again."""
+        flight, self._flight = self._flight, None
+        if flight is None or flight.wait():
+            return True
+        self._memory.forget()
+        _settle(flight.cargo, self._write([item for _, items in flight.cargo for item in items]))
+        return False
+
+    def _land(self, flight: Flight[Taken]) -> None:
+        flight.land(self._answer, _settle)
+        with self._wake:
+            self._wake.notify()
 
     def _write(self, batch: Sequence[Prepared]) -> Sequence[Answer] | errors.LedgerError:
         try:
@@ -199,9 +251,13 @@ class WriterThread:
             raise _Stopped("the writer stopped")
         return self._observer.step(request, self._store.answer)
 
-    def _take(self) -> list[tuple[Ticket, Sequence[Prepared]]]:
+    def _look(self, request: WriterRequest) -> Any:
+        return self._observer.step(request, self._store.look)
+
+    def _take(self) -> Taken:
+        """The next batch; nothing if the one on its way has ended first, or if the writer stops."""
         with self._wake:
-            while not self._queue and not self._closing:
+            while not (self._queue or self._closing or (self._flight is not None and self._flight.over)):
                 self._wake.wait()
             if self._closing:
                 self._refuse_queued()
@@ -232,6 +288,19 @@ class WriterThread:
             kind = errors.OutcomeUnknown if ticket.taken else errors.NotDone
             ticket.error = ticket.error or kind("the writer is stopping")
         tell(refused)
+
+
+def _settle(taken: Taken, answers: Sequence[Answer] | errors.LedgerError) -> None:
+    """Hand every caller its part."""
+    start = 0
+    for ticket, items in taken:
+        if isinstance(answers, errors.LedgerError):
+            ticket.error = answers
+        else:
+            ticket.answers += answers[start : start + len(items)]
+        ticket.settled += len(items)
+        start += len(items)
+    tell(ticket for ticket, _ in taken if ticket.settled == len(ticket.items))
 
 
 class _Stopped(Exception):

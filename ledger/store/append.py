@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 
+from ledger import limits
 from ledger.domain.account import Hold, encode_parts
 from ledger.store import statements as sql
 from ledger.store.arrays import Column, byteas, int8s, raw_uuids, texts, timestamps, uuids
@@ -20,9 +22,13 @@ AT_ONCE_MAX = 8
 """Most events of a batch that is one statement: a lone caller waits for every statement, a large batch for none."""
 
 
-def append(connection: Connection, batch: Append) -> None:
-    """Insert a whole batch and commit, in one pipeline."""
+def append(connection: Connection, batch: Append) -> float:
+    """Insert a whole batch and commit, in one pipeline; how long the lock was waited for, if it was not held yet."""
+    waiting = None
     with connection.pipeline():
+        if batch.decided_on is not None:
+            connection.execute(sql.LOCK)
+            waiting = connection.execute(sql.STILL_THERE, _decided(batch), binary=True)
         if 0 < len(batch.events) <= AT_ONCE_MAX:
             _append_at_once(connection, batch)
         else:
@@ -32,6 +38,8 @@ def append(connection: Connection, batch: Append) -> None:
             positions, traceparents = zip(*batch.traces, strict=True)
             connection.execute(sql.INSERT_TRACES, [int8s(positions), texts(traceparents)])
         connection.commit()
+    row = waiting.fetchone() if waiting is not None else None
+    return row[0] if row is not None else 0.0
 
 
 def insert_events(connection: Connection, batch: Append) -> None:
@@ -85,6 +93,16 @@ def _opened_holds(batch: Append) -> list[Hold]:
 
 def _changed_holds(batch: Append) -> list[Hold]:
     return [hold for hold in batch.holds if hold.opened_position <= batch.after]
+
+
+def _decided(batch: Append) -> list[Any]:
+    """What must still be so under the lock: the head, and the clock from a little before its time to a while after."""
+    now = batch.head.recorded_at
+    return [
+        batch.decided_on,
+        now - timedelta(seconds=limits.HEAD_AHEAD_MAX_S),
+        now + timedelta(seconds=limits.AHEAD_MAX_S),
+    ]
 
 
 def _head(batch: Append) -> list[Any]:

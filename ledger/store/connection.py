@@ -1,13 +1,15 @@
 """The append path on PostgreSQL: two round trips a batch, three after another writer.
 
-The first pipeline begins, takes the append lock and reads back; the second inserts and commits. Nothing is answered
-before the commit is acknowledged. What the database says is mapped to the two things the core tells apart: a batch
-refused for its content, and a connection of which nothing is known.
+The first pipeline begins, takes the append lock and reads back; the second inserts and commits. A batch that is decided
+ahead is read on a connection of its own, without the lock, and appended in one round trip that takes the lock and looks
+whether the log still ends where it was decided. Nothing is answered before the commit is acknowledged. What the
+database says is mapped to the things the core tells apart: a batch refused for its content, one that was overtaken, and
+a connection of which nothing is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from itertools import chain
 from typing import Any
@@ -30,7 +32,9 @@ from ledger.writer.chain import GENESIS
 from ledger.writer.requests import (
     Append,
     Head,
+    Known,
     ReadAccountStream,
+    ReadAhead,
     ReadMore,
     ReadRefusals,
     ReadUnderLock,
@@ -43,18 +47,23 @@ from ledger.writer.requests import (
     WriterRequest,
 )
 
+Rows = Iterable[tuple[Any, ...]]
 _PAUSES_S = (0.0, 0.05, 0.2, 0.5, 1.0)
 _TRY_AGAIN = (pg.OperationalError, pg.InterfaceError)
 
 
 class WriterStore:
-    """Answers the writer's requests on a connection of its own. One thread; ``sleep`` waits between reconnects."""
+    """Answers the writer's requests. ``sleep`` waits between reconnects.
+
+    ``answer`` has a connection, and ``look`` another one: each is called by one thread at a time.
+    """
 
     def __init__(self, conninfo: str, clock: Clock, sleep: Callable[[float], None]) -> None:
         self._conninfo = conninfo
         self._clock = clock
         self._sleep = sleep
         self._connection: Connection | None = None
+        self._looking: Connection | None = None
 
     def answer(self, request: WriterRequest) -> Any:
         """Answer one request of the core.
@@ -68,7 +77,7 @@ class WriterStore:
             case Reconnect():
                 return self._reconnect(request.tries)
             case ReadUnderLock():
-                return self._guarded(lambda connection: self._read(connection, request))
+                return self._guarded(lambda connection: read_under_lock(connection, request, self._clock))
             case Append():
                 return self._guarded(lambda connection: append(connection, request))
             case ReadAccountStream():
@@ -77,35 +86,68 @@ class WriterStore:
                 return self._guarded(lambda connection: read_more(connection, request))
             case ReadRefusals():
                 return self._guarded(lambda connection: read_refusals(connection, request))
+            case ReadAhead():
+                return self.look(request)
+
+    def look(self, request: WriterRequest) -> Any:
+        """Answer a question of a batch that is decided ahead: outside any transaction, while ``answer`` may append.
+
+        :raises errors.ConnectionLost: nothing is known of the answer.
+        """
+        try:
+            if self._looking is None:
+                self._looking = connect(self._conninfo)
+                self._looking.autocommit = True
+            match request:
+                case ReadAhead():
+                    return read_ahead(self._looking, request, self._clock)
+                case ReadMore():
+                    return read_more(self._looking, request)
+                case ReadRefusals():
+                    return read_refusals(self._looking, request)
+                case _:
+                    raise AssertionError(f"not to be asked ahead: {request}")
+        except psycopg.Error as error:
+            self._close_looking()
+            raise errors.ConnectionLost(str(error)) from error
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
+        self._close_appending()
+        self._close_looking()
+
+    def _close_appending(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _close_looking(self) -> None:
+        if self._looking is not None:
+            self._looking.close()
+            self._looking = None
 
     def _guarded(self, work: Callable[[Connection], Any]) -> Any:
         try:
             if self._connection is None:
                 self._connection = connect(self._conninfo)
             return work(self._connection)
+        except pg.DivisionByZero as error:
+            self._rollback()
+            raise errors.Overtaken("the log does not end where the batch was decided") from error
         except pg.ProgramLimitExceeded as error:
             raise errors.BatchRefused(str(error)) from error
         except _TRY_AGAIN as error:
-            self.close()
+            self._close_appending()
             raise errors.ConnectionLost(str(error)) from error
         except psycopg.Error as error:
             raise errors.BatchRefused(str(error)) from error
-
-    def _read(self, connection: Connection, request: ReadUnderLock) -> UnderLock:
-        return read_under_lock(connection, request, self._clock)
 
     def _rollback(self) -> None:
         try:
             if self._connection is not None:
                 self._connection.rollback()
         except psycopg.Error:
-            self.close()
+            self._close_appending()
 
     def _reconnect(self, tries: int) -> None:
         self.close()
@@ -137,12 +179,32 @@ def read_under_lock(connection: Connection, request: ReadUnderLock, clock: Clock
         found = connection.execute(sql.HEAD, binary=True)
         verdicts = connection.execute(sql.VERDICTS, [raw_uuids(request.keys)], binary=True)
         accounts, holds = _ask_rows(connection, request, certain=False)
-        streams = connection.execute(sql.STREAMS, [uuids(request.streams)], binary=True) if request.streams else ()
-    position, digest, recorded_at, now, waited_s = _only(found.fetchone())
-    if digest != request.head_hash:
+        streams = _ask_streams(connection, request.streams)
+    head = _only(found.fetchone())
+    if head[1] != request.head_hash:
         with connection.pipeline():
             more_accounts, more_holds = _ask_rows(connection, request, certain=True)
         accounts, holds = chain(accounts, more_accounts), chain(holds, more_holds)
+    return _read(head, clock, request, (verdicts, accounts, holds, streams))
+
+
+def read_ahead(connection: Connection, request: ReadAhead, clock: Clock) -> UnderLock:
+    """Read in one pipeline, without the lock."""
+    with connection.pipeline():
+        found = connection.execute(sql.HEAD, binary=True)
+        verdicts = connection.execute(sql.VERDICTS, [raw_uuids(request.keys)], binary=True)
+        accounts = _ask_accounts(connection, list(request.accounts.items()))
+        holds = _ask_holds(connection, request.holds)
+        streams = _ask_streams(connection, request.streams)
+    return _read(_only(found.fetchone()), clock, request, (verdicts, accounts, holds, streams))
+
+
+def _read(
+    head: tuple[Any, ...], clock: Clock, request: ReadUnderLock | ReadAhead, rows: tuple[Rows, Rows, Rows, Rows]
+) -> UnderLock:
+    """The answer from rows of the head, verdicts, accounts, holds and streams."""
+    position, digest, recorded_at, now, waited_s = head
+    verdicts, accounts, holds, streams = rows
     return UnderLock(
         head=Head(position, digest, recorded_at.astimezone(UTC)),
         clock=now.astimezone(UTC),
@@ -156,22 +218,27 @@ def read_under_lock(connection: Connection, request: ReadUnderLock, clock: Clock
     )
 
 
-Rows = Iterable[tuple[Any, ...]]
-
-
 def _ask_rows(connection: Connection, request: ReadUnderLock, *, certain: bool) -> tuple[Rows, Rows]:
     """Ask for accounts and holds of which the writer is certain, or for the others."""
-    accounts: Rows = ()
-    holds: Rows = ()
     known = [(account_id, one) for account_id, one in request.accounts.items() if one.certain == certain]
     hold_ids = [hold_id for hold_id, sure in request.holds.items() if sure == certain]
-    if known:
-        account_ids, ones = zip(*known, strict=True)
-        columns = [uuids(account_ids), int8s([one.version for one in ones]), byteas([one.hash for one in ones])]
-        accounts = connection.execute(sql.ACCOUNTS, columns, binary=True)
-    if hold_ids:
-        holds = connection.execute(sql.HOLDS, [uuids(hold_ids)], binary=True)
-    return accounts, holds
+    return _ask_accounts(connection, known), _ask_holds(connection, hold_ids)
+
+
+def _ask_accounts(connection: Connection, known: Sequence[tuple[UUID, Known]]) -> Rows:
+    if not known:
+        return ()
+    account_ids, ones = zip(*known, strict=True)
+    columns = [uuids(account_ids), int8s([one.version for one in ones]), byteas([one.hash for one in ones])]
+    return connection.execute(sql.ACCOUNTS, columns, binary=True)
+
+
+def _ask_holds(connection: Connection, hold_ids: Sequence[UUID]) -> Rows:
+    return connection.execute(sql.HOLDS, [uuids(hold_ids)], binary=True) if hold_ids else ()
+
+
+def _ask_streams(connection: Connection, stream_ids: Sequence[UUID]) -> Rows:
+    return connection.execute(sql.STREAMS, [uuids(stream_ids)], binary=True) if stream_ids else ()
 
 
 def read_stream(connection: Connection, request: ReadAccountStream) -> list[RecordedEvent]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from threading import Lock
 from typing import Any, Literal
@@ -34,6 +34,7 @@ from ledger.writer.requests import (
     Known,
     More,
     ReadAccountStream,
+    ReadAhead,
     ReadMore,
     ReadRefusals,
     ReadUnderLock,
@@ -81,7 +82,11 @@ class MemoryDatabase:
     def _answer(self, request: WriterRequest) -> Any:
         match request:
             case ReadUnderLock():
-                return self._read(request)
+                moved = self.head.hash != request.head_hash
+                known = {one: seen for one, seen in request.accounts.items() if moved or not seen.certain}
+                return self._read(request, known, [one for one, sure in request.holds.items() if moved or not sure])
+            case ReadAhead():
+                return self._read(request, request.accounts, request.holds)
             case ReadMore():
                 return self._read_more(request)
             case ReadRefusals():
@@ -95,24 +100,22 @@ class MemoryDatabase:
             case Rollback() | Reconnect():
                 return None
 
-    def _read(self, request: ReadUnderLock) -> UnderLock:
+    look = answer
+    """The twin answers one question at a time, whoever asks."""
+
+    def _read(
+        self, request: ReadUnderLock | ReadAhead, accounts: Mapping[UUID, Known], holds: Iterable[UUID]
+    ) -> UnderLock:
         now = self._clock.now()
-        moved = self.head.hash != request.head_hash
         return UnderLock(
             head=self.head,
             clock=now,
             own_clock=now,
             verdicts={key: self.verdicts[key] for key in request.keys if key in self.verdicts},
             accounts={
-                account_id: _stored(self.accounts[account_id], known)
-                for account_id, known in request.accounts.items()
-                if account_id in self.accounts and (moved or not known.certain)
+                one: _stored(self.accounts[one], known) for one, known in accounts.items() if one in self.accounts
             },
-            holds={
-                hold_id: msgspec.structs.replace(self.holds[hold_id])
-                for hold_id, certain in request.holds.items()
-                if hold_id in self.holds and (moved or not certain)
-            },
+            holds={one: msgspec.structs.replace(self.holds[one]) for one in holds if one in self.holds},
             streams={stream_id: self._stream_head(stream_id) for stream_id in request.streams},
             waited_s=0.0,
         )
@@ -128,7 +131,9 @@ class MemoryDatabase:
         events = self.streams.get(stream_id)
         return StreamHead(events[-1].version, events[-1].hash) if events else StreamHead(0, GENESIS)
 
-    def _append(self, batch: Append) -> None:
+    def _append(self, batch: Append) -> float:
+        if batch.decided_on is not None:
+            self._check_decided(batch)
         keys = [row.key_hash for row in batch.verdicts]
         if len(set(keys)) < len(keys) or any(key in self.verdicts for key in keys):
             raise errors.BatchRefused("a key is taken")
@@ -162,6 +167,12 @@ class MemoryDatabase:
         self.usage.update(batch.usage)
         self.refusals.update({(account_id, day): count for account_id, day, count in batch.refusals})
         self.head = batch.head
+        return 0.0
+
+    def _check_decided(self, batch: Append) -> None:
+        since_s = (self._clock.now() - batch.head.recorded_at).total_seconds()
+        if batch.decided_on != self.head.hash or not -limits.HEAD_AHEAD_MAX_S <= since_s <= limits.AHEAD_MAX_S:
+            raise errors.Overtaken("the log does not end where the batch was decided")
 
 
 def _stored(row: AccountRow, known: Known) -> StoredAccount:
@@ -174,11 +185,16 @@ class MemoryLedger(AsOf):
 
     def __init__(self, clock: Clock, *, secret: bytes = b"twin") -> None:
         self.database = MemoryDatabase(clock)
-        super().__init__(lambda: nullcontext(MemoryPast(self.database, clock)))
+        super().__init__(self._past)
         self._clock = clock
         self._secret = secret
         self._memory = Memory()
         self._lock = Lock()
+
+    @contextmanager
+    def _past(self) -> Generator[MemoryPast]:
+        with self._lock:
+            yield MemoryPast(self.database, self._clock)
 
     def submit(self, request: Request, *, timeout_s: float = limits.SUBMIT_TIMEOUT_S) -> Answer:
         """See ``LedgerWriter``."""
@@ -193,24 +209,27 @@ class MemoryLedger(AsOf):
 
     def balance(self, account_id: UUID) -> Balance | None:
         """See ``LedgerReader``."""
-        row = self.database.accounts.get(account_id)
-        if row is None:
-            return None
-        readable = row.format == STATE_FORMAT
-        account = decode_account(row.state) if readable else replay(account_id, self.database.streams[account_id])[0]
-        return balance_view(account, log_position=self.database.head.position, at=self._clock.now())
+        with self._lock:
+            row = self.database.accounts.get(account_id)
+            if row is None:
+                return None
+            readable = row.format == STATE_FORMAT
+            stream = self.database.streams[account_id]
+            account = decode_account(row.state) if readable else replay(account_id, stream)[0]
+            return balance_view(account, log_position=self.database.head.position, at=self._clock.now())
 
     def open_holds(self, account_id: UUID, *, limit: int) -> list[HoldView]:
         """See ``LedgerReader``."""
-        found = [
-            hold for hold in self.database.holds.values() if hold.account_id == account_id and hold.state == "open"
-        ]
+        with self._lock:
+            holds = [hold for hold in self.database.holds.values() if hold.account_id == account_id]
+        found = [hold for hold in holds if hold.state == "open"]
         found.sort(key=lambda hold: hold.opened_position, reverse=True)
         return [hold_view(hold) for hold in found[:limit]]
 
     def hold(self, hold_id: UUID) -> HoldView | None:
         """See ``LedgerReader``."""
-        found = self.database.holds.get(hold_id)
+        with self._lock:
+            found = self.database.holds.get(hold_id)
         return hold_view(found) if found else None
 
     def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int = 1_000) -> list[RecordedEvent]:

@@ -26,6 +26,13 @@ FROM log_head
 """
 """The last figure is what the lock was waited for: the statement before this one did nothing else."""
 
+STILL_THERE = """
+SELECT extract(EPOCH FROM clock_timestamp() - transaction_timestamp())::float8
+       / (hash = %b AND clock_timestamp() BETWEEN %b AND %b)::int
+FROM log_head
+"""
+"""What the lock was waited for; a division by zero, which undoes the rest of the pipeline, if the log has moved on."""
+
 VERDICTS = "SELECT key_hash, digests, verdict FROM verdicts WHERE key_hash = ANY(%b)"
 
 ACCOUNTS = """

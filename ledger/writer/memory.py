@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ledger import limits
 from ledger.domain.account import Account, Hold
-from ledger.writer.requests import Known
+from ledger.writer.requests import Head, Known
 
 _UNKNOWN = Known(0, b"", certain=False)
 
@@ -21,7 +21,8 @@ class Memory:
 
     Accounts lie in two generations: touched lately, and touched before those were half of what may be kept. What is
     touched becomes young; when the young are too many, the old are forgotten. ``_certain`` are those of the young that
-    were touched since somebody else has last written.
+    were touched since somebody else has last written. ``head`` is where this writer knows the log to end;
+    ``undisturbed`` counts the looks under the lock at which it was still there, since it last was not.
     """
 
     def __init__(self, accounts_max: int = limits.ACCOUNTS_CACHED_MAX) -> None:
@@ -30,9 +31,15 @@ class Memory:
         self._old: dict[UUID, Account] = {}
         self._young_max = max(1, accounts_max // 2)
         self.holds: dict[UUID, Hold] = {}
-        self.head_hash = b""
+        self.head: Head | None = None
+        self.undisturbed = 0
         self.faults: list[Exception] = []
         self.unreadable: set[UUID] = set()
+
+    @property
+    def head_hash(self) -> bytes:
+        """Hash of the head that this writer left; empty if it does not know."""
+        return b"" if self.head is None else self.head.hash
 
     def known(self, account_id: UUID) -> Known:
         """Version and hash of what is remembered, and whether it is certain while the head is the one we know."""
@@ -46,16 +53,20 @@ class Memory:
         """A remembered account."""
         return self._young.get(account_id) or self._old.get(account_id)
 
-    def see(self, head_hash: bytes) -> None:
-        """Note where the log ends before a batch; if somebody else has moved it, nothing is certain any more."""
-        if head_hash != self.head_hash:
+    def see(self, head: Head) -> bool:
+        """Note where the log ends before a batch; False if somebody else has moved it: nothing is certain any more."""
+        unmoved = head.hash == self.head_hash
+        self.undisturbed += 1
+        if not unmoved:
             self._certain = {}
             self.holds = {}
-            self.head_hash = head_hash
+            self.undisturbed = 0
+        self.head = head
+        return unmoved
 
-    def keep(self, accounts: Mapping[UUID, Account], holds: Iterable[Hold], head_hash: bytes) -> None:
-        """Remember what is as committed, forgetting what was unused for longest."""
-        self.head_hash = head_hash
+    def keep(self, accounts: Mapping[UUID, Account], holds: Iterable[Hold], head: Head) -> None:
+        """Remember what is as committed, or about to be, forgetting what was unused for longest."""
+        self.head = head
         self._certain.update(accounts)
         self._young.update(accounts)
         for account_id in [account_id for account_id, account in accounts.items() if not account.version]:
@@ -91,4 +102,5 @@ class Memory:
         """Empty it."""
         self._certain, self._young, self._old = {}, {}, {}
         self.holds = {}
-        self.head_hash = b""
+        self.head = None
+        self.undisturbed = 0

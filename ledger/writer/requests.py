@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -72,10 +72,23 @@ class ReadUnderLock:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """The same without the lock and without what is certain, for a batch that is decided ahead.
+
+    What is told holds only if the head, under the lock, is the one that the batch was decided on.
+    """
+
+    keys: Sequence[bytes]
+    accounts: Mapping[UUID, Known]
+    holds: Sequence[UUID]
+    streams: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class UnderLock:
     """The read-back. ``clock`` is the database's, read under the lock; ``own_clock`` the writer's host's.
 
-    ``waited_s`` is how long the lock was waited for.
+    ``waited_s`` is how long the lock was waited for. ``ReadAhead`` is answered by the same, with a head that may move.
     """
 
     head: Head
@@ -86,6 +99,10 @@ class UnderLock:
     holds: Mapping[UUID, Hold]
     streams: Mapping[UUID, StreamHead]
     waited_s: float
+
+    def on(self, head: Head) -> UnderLock:
+        """The same, with another head."""
+        return replace(self, head=head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +202,17 @@ class SnapshotRow(NamedTuple):
 
 @dataclass(slots=True)
 class Append:
-    """A whole batch, applied and committed in one transaction.
+    """A whole batch, applied and committed in one transaction; answered by the seconds the lock was waited for.
 
     ``after`` is the position it follows: a hold opened behind it is new. ``head`` is where the log ends with it.
+    ``decided_on`` is the hash of the head that it was decided on without the lock, and None if the lock is held.
     ``traces`` are positions with the trace that they belong to: beside the log, in no hash. ``grants`` have ended, by
     account; ``usage`` and ``refusals`` are sums as they are now, by window and by day.
     """
 
     head: Head
     after: int
+    decided_on: bytes | None = None
     events: list[EventRow] = field(default_factory=list[EventRow])
     verdicts: list[VerdictRow] = field(default_factory=list[VerdictRow])
     accounts: list[AccountRow] = field(default_factory=list[AccountRow])
@@ -223,4 +242,4 @@ class Reconnect:
     tries: int
 
 
-WriterRequest = ReadUnderLock | ReadMore | ReadRefusals | ReadAccountStream | Append | Rollback | Reconnect
+WriterRequest = ReadUnderLock | ReadAhead | ReadMore | ReadRefusals | ReadAccountStream | Append | Rollback | Reconnect

@@ -11,6 +11,7 @@ from simulation.ledger.steps import (
     Crowd,
     Die,
     Fate,
+    Fly,
     Follow,
     Foreign,
     Give,
@@ -70,6 +71,9 @@ class Chance:
             return self._trouble()
         if dice.happens(0.12):
             return Follow(dice.below(2), dice.below(4), dice.choose((1, 2, 3, 7, 40)))
+        flying = [writer.number for writer in self._world.writers if writer.flight is not None]
+        if flying and dice.happens(0.35):
+            return Fly(dice.choose(flying))
         busy = self._able()
         if busy and dice.happens(0.72):
             return Turn(dice.choose(busy))
@@ -130,9 +134,12 @@ class Chance:
             case _:
                 return self._cut(writer)
 
-    def _cut(self, writer: int) -> Turn:
+    def _cut(self, writer: int) -> Turn | Fly:
         """A connection breaks; best where an append has taken effect and nobody knows."""
         fates: tuple[Fate, ...] = ("cut", "lost", "lost", "refused")
+        for one in self._world.writers:
+            if one.flight is not None and self._dice.happens(0.5):
+                return Fly(one.number, self._dice.choose(fates))
         for one in self._world.writers:
             if one.told is not None and isinstance(one.asked, Append) and self._dice.happens(0.7):
                 return Turn(one.number, "lost")

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from ledger.errors import ConnectionLost
 from ledger.store.memory import MemoryLedger
-from ledger.writer.requests import ReadUnderLock, Reconnect, WriterRequest
+from ledger.writer.requests import Append, ReadUnderLock, Reconnect, UnderLock, WriterRequest
 from simulation.clocks import SimulatedClock
 from simulation.ledger.writers import Writer
 
@@ -53,6 +53,29 @@ class Server:
             raise ConnectionLost("the transaction lay idle for too long")
         self._idle_since = now_s
         return self._ask(writer, asked)
+
+    def look(self, writer: Writer, asked: WriterRequest) -> Any:
+        """Answer a question of a batch that is decided ahead."""
+        told = self._look(writer, asked)
+        return replace(told, own_clock=writer.clock.now()) if isinstance(told, UnderLock) else told
+
+    def fly(self, writer: Writer, append: Append, waited_s: float) -> None:
+        """Append what was decided ahead.
+
+        :raises Waiting: not yet.
+        :raises ConnectionLost: the lock was not to be had in time.
+        :raises Overtaken: somebody else was faster, or it took too long.
+        """
+        self._lock(writer, waited_s)
+        try:
+            self._ask(writer, append)
+        finally:
+            self.leave(writer)
+
+    def _look(self, writer: Writer, asked: WriterRequest) -> Any:
+        """The same as ``_ask``, beside an open transaction."""
+        del writer
+        return self.database.look(asked)
 
     def _ask(self, writer: Writer, asked: WriterRequest) -> Any:
         """Let a question take effect; ``writer`` is for whoever has a connection for each."""

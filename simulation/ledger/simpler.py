@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.ports import Request
-from simulation.ledger.steps import Give, Step, Turn
+from simulation.ledger.steps import Fly, Give, Step, Turn
 
 _PLAIN: dict[str, Any] = {
     "on_accept": (),
@@ -26,6 +26,8 @@ def simpler(step: Step) -> Iterator[Step]:
     """What a step might be replaced by."""
     if isinstance(step, Turn) and step.fate != "well":
         yield Turn(step.writer)
+    if isinstance(step, Fly) and step.fate != "well":
+        yield Fly(step.writer)
     if isinstance(step, Give):
         if step.writer:
             yield Give(0, step.requests)

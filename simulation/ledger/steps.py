@@ -30,6 +30,13 @@ class Turn(Struct, frozen=True):
     fate: Fate = "well"
 
 
+class Fly(Struct, frozen=True):
+    """The batch that a writer has decided ahead reaches the database, or the writer is told what came of it."""
+
+    writer: int
+    fate: Fate = "well"
+
+
 class Crash(Struct, frozen=True):
     """A writer's process ends; another takes its place, remembering nothing."""
 
@@ -91,4 +98,4 @@ class Die(Struct, frozen=True):
     process: int
 
 
-Step: TypeAlias = Follow | Die | Crowd | Give | Turn | Crash | Restart | Pass | Jump | Look | Foreign
+Step: TypeAlias = Fly | Follow | Die | Crowd | Give | Turn | Crash | Restart | Pass | Jump | Look | Foreign

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ledger.ports import Request
-from simulation.ledger.steps import Crash, Crowd, Die, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
+from simulation.ledger.steps import Crash, Crowd, Die, Fly, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
 
 _KINDS = {
     "account_id": "account",
@@ -21,6 +21,14 @@ _KINDS = {
     "grant_id": "grant",
     "budgets": "budget",
     "receipt_id": "receipt",
+}
+
+
+_FATES = {
+    "well": "",
+    "cut": "; its connection breaks before the question arrives",
+    "lost": "; the answer it waits for is lost",
+    "refused": "; the database refuses what it appends",
 }
 
 
@@ -55,16 +63,9 @@ def _step(step: Step, names: Names) -> Iterator[str]:
         case Give(writer, requests):
             yield f"writer {writer} is given a batch of {len(requests)}:"
             yield from (f"    {_request(request, names)}" for request in requests)
-        case Turn(writer, fate):
-            yield (
-                f"writer {writer} goes on"
-                + {
-                    "well": "",
-                    "cut": "; its connection breaks before the question arrives",
-                    "lost": "; the answer it waits for is lost",
-                    "refused": "; the database refuses what it appends",
-                }[fate]
-            )
+        case Turn() | Fly():
+            ahead = ", with what it has decided ahead" if isinstance(step, Fly) else ""
+            yield f"writer {step.writer} goes on{ahead}{_FATES[step.fate]}"
         case Crash(writer):
             yield f"writer {writer} crashes"
         case Restart():

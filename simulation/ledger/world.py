@@ -19,10 +19,25 @@ from simulation.clocks import SimulatedClock
 from simulation.followers.crew import Crew
 from simulation.found import Wrong, differences, must, same
 from simulation.ledger import checks
+from simulation.ledger.flights import Flights
 from simulation.ledger.looking import look
 from simulation.ledger.saying import halved, named, short, traced
 from simulation.ledger.server import Server, Waiting
-from simulation.ledger.steps import Crash, Crowd, Die, Follow, Foreign, Give, Jump, Look, Pass, Restart, Step, Turn
+from simulation.ledger.steps import (
+    Crash,
+    Crowd,
+    Die,
+    Fly,
+    Follow,
+    Foreign,
+    Give,
+    Jump,
+    Look,
+    Pass,
+    Restart,
+    Step,
+    Turn,
+)
 from simulation.ledger.writers import Batch, Read, Segment, Told, Writer
 from simulation.model.answering import Model
 
@@ -42,14 +57,15 @@ class World:
         self.unknown: list[Batch] = []
         self.checks = checks.Checks(self.server.database)
         self.crew = Crew(self.server.database)
+        self.flights = Flights(self.server, self.model, self.counts, SECRET)
 
     def apply(self, step: Step) -> None:
         """Take a step."""
         match step:
             case Give(writer, requests):
                 self.writers[writer % len(self.writers)].inbox.append(requests)
-            case Turn(writer, fate):
-                self._turn(self.writers[writer % len(self.writers)], fate)
+            case Turn() | Fly():
+                self._go_on(step)
             case Crash(writer):
                 self._crash(self.writers[writer % len(self.writers)])
             case Restart():
@@ -66,14 +82,26 @@ class World:
             case Follow() | Die():
                 self._follow(step)
 
+    def _go_on(self, step: Turn | Fly) -> None:
+        writer = self.writers[step.writer % len(self.writers)]
+        if isinstance(step, Turn):
+            self._turn(writer, step.fate)
+        else:
+            self.flights.fly(writer, step.fate, self._committed, self._compare)
+
     def _intrude(self, step: Crowd | Foreign) -> None:
         """What others have done to an account's rows."""
         if isinstance(step, Foreign):
             self.server.make_foreign(step.account_id)
-        elif self.server.owner is None and step.account_id in self.model.book.accounts:
+        elif self._at_rest() and step.account_id in self.model.book.accounts:
             day = max(self.clock.now(), self.model.book.recorded_at).date()
             self.model.refusals[step.account_id, day] = REFUSALS_KEPT_PER_ACCOUNT_DAY - 2
             self.server.crowd(step.account_id, day, REFUSALS_KEPT_PER_ACCOUNT_DAY - 2)
+
+    def _at_rest(self) -> bool:
+        """Whether no writer has read what it has not used yet."""
+        ahead = any(writer.ahead or writer.flight is not None for writer in self.writers)
+        return self.server.owner is None and not ahead
 
     def _follow(self, step: Follow | Die) -> None:
         if isinstance(step, Die):
@@ -93,6 +121,7 @@ class World:
                 break
             for writer in busy:
                 self._turn(writer, "well")
+                self.flights.fly(writer, "well", self._committed, self._compare)
         else:
             raise Wrong("stuck", "writers never finish")
         self.checks.whole(self.model)
@@ -103,10 +132,12 @@ class World:
             clock.pass_s(seconds)
 
     def _crash(self, writer: Writer) -> None:
-        if writer.core is not None:
+        if writer.core is not None or writer.flight is not None:
             self.counts["writers crashed"] += 1
+        if writer.core is not None:
             writer.core.close()
             self.unknown.append(writer.batch)
+        self.unknown += self.flights.crash(writer)
         self.server.leave(writer)
         writer.clear()
         writer.memory = Memory(self._remembered)
@@ -116,12 +147,23 @@ class World:
         if self.server.owner is not None:
             self.server.leave(self.server.owner)
         for writer in self.writers:
-            if writer.core is not None and not isinstance(writer.asked, Rollback | Reconnect):
+            self.flights.restart(writer)
+            at_rest = Rollback | Reconnect | Append if writer.ahead else Rollback | Reconnect
+            if writer.core is not None and not isinstance(writer.asked, at_rest):
                 writer.told = Told(error=errors.ConnectionLost("the database restarts"))
 
     # --- one writer's turn
 
     def _turn(self, writer: Writer, fate: str) -> None:
+        self.flights.settle(writer)
+        if writer.ahead:
+            self.flights.turn(writer, fate)
+        elif writer.core is None and writer.inbox and self.flights.may_begin(writer):
+            self.flights.begin(writer)
+        elif writer.core is not None or writer.flight is None:
+            self._turn_with_care(writer, fate)
+
+    def _turn_with_care(self, writer: Writer, fate: str) -> None:
         if writer.core is None:
             if not writer.inbox:
                 return
@@ -132,6 +174,7 @@ class World:
             self._perform(writer, fate)
 
     def _begin(self, writer: Writer) -> None:
+        writer.careful = max(0, writer.careful - 1)
         writer.batch = writer.inbox.popleft()
         writer.core = write([prepare(request, SECRET) for request in writer.batch], writer.memory)
         writer.segments = [Segment(0, len(writer.batch))]
@@ -164,7 +207,7 @@ class World:
         try:
             writer.asked = writer.core.throw(told.error) if told.error else writer.core.send(told.answer)
         except StopIteration as end:
-            self._compare(writer, end.value)
+            self._compare(writer, writer.batch, end.value, writer.done)
             writer.clear()
             return
         except Exception as error:
@@ -252,7 +295,7 @@ class World:
             following = writer.core.send(None)
         except StopIteration as end:
             self._finish_unwritten(writer, read, segment)
-            self._compare(writer, end.value)
+            self._compare(writer, writer.batch, end.value, writer.done)
             writer.clear()
         else:
             must("fault of ours", holds=not writer.memory.faults, detail=[traced(one) for one in writer.memory.faults])
@@ -286,9 +329,9 @@ class World:
         same("events", said=[], expected=self.model.book.fresh)
         self._finish_segment(writer, answers)
 
-    def _compare(self, writer: Writer, answers: Sequence[Answer]) -> None:
+    def _compare(self, writer: Writer, batch: Batch, answers: Sequence[Answer], meant: Sequence[Answer]) -> None:
         must("fault of ours", holds=not writer.memory.faults, detail=writer.memory.faults)
-        for request, said, expected in zip(writer.batch, answers, writer.done, strict=True):
+        for request, said, expected in zip(batch, answers, meant, strict=True):
             self._count(request, said)
             if said != expected:
                 kind = f"answer to {type(request.command).__name__}: {short(said)} for {short(expected)}"

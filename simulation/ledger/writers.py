@@ -9,10 +9,11 @@ from typing import Any
 
 from ledger.domain.verdicts import Answer
 from ledger.ports import Request
+from ledger.writer.ahead import Asking
 from ledger.writer.core import Writing
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import Prepared
-from ledger.writer.requests import WriterRequest
+from ledger.writer.requests import Append, WriterRequest
 from simulation.clocks import SimulatedClock
 
 Batch = tuple[Request, ...]
@@ -44,8 +45,26 @@ class Read:
 
 
 @dataclass(slots=True)
+class Flight:
+    """A batch that was decided ahead, on its way to the database; ``failed`` when it is known to be done again."""
+
+    batch: Batch
+    core: Asking[list[Answer]]
+    append: Append
+    read: Read
+    waits_since: float
+    told: Told | None = None
+    hoped: list[Answer] | None = None
+    failed: bool = False
+
+
+@dataclass(slots=True)
 class Writer:
-    """One process. ``done`` are predicted answers of finished segments, ``hoped`` those of one that was appended."""
+    """One process. ``ahead``: the batch in hand is being decided ahead; ``careful``: so many next ones must not be.
+
+    ``done`` are predicted answers of finished segments, ``hoped`` those of one that was
+    appended.
+    """
 
     number: int
     memory: Memory
@@ -54,6 +73,9 @@ class Writer:
     batch: Batch = ()
     prepared: list[Prepared] = field(default_factory=list[Prepared])
     core: Writing | None = None
+    ahead: bool = False
+    careful: int = 0
+    flight: Flight | None = None
     asked: WriterRequest | None = None
     told: Told | None = None
     waits_since: float = 0.0
@@ -67,7 +89,7 @@ class Writer:
     @property
     def busy(self) -> bool:
         """Whether there is something to do."""
-        return self.core is not None or bool(self.inbox)
+        return self.core is not None or bool(self.inbox) or self.flight is not None
 
     @property
     def segment(self) -> Batch:
@@ -78,7 +100,7 @@ class Writer:
     def clear(self) -> None:
         """Nothing in hand."""
         self.core, self.asked, self.told, self.read, self.hoped = None, None, None, None, None
-        self.batch, self.segments, self.done, self.refused = (), [], [], False
+        self.batch, self.segments, self.done, self.refused, self.ahead = (), [], [], False, False
 
     def split(self) -> None:
         """The database refused the segment: it is tried in halves, a single one given up."""

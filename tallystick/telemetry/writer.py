@@ -13,9 +13,10 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, get_current_span
 
 from ledger.domain.verdicts import Answer
+from ledger.flights import Answered
 from ledger.writer.prepare import Prepared
-from ledger.writer.requests import Append, ReadUnderLock, UnderLock, WriterRequest
-from ledger.writer_thread import Answered, Observer
+from ledger.writer.requests import Append, ReadAhead, ReadUnderLock, UnderLock, WriterRequest
+from ledger.writer_thread import Observer
 from tallystick.telemetry.carrier import links_to
 from tallystick.telemetry.core import Telemetry
 from tallystick.telemetry.ledger import outcome_of
@@ -54,6 +55,8 @@ class BatchObserver:
         match request:
             case ReadUnderLock():
                 return self._read(request, answer)
+            case ReadAhead():
+                return self._read_ahead(request, answer)
             case Append():
                 return self._append(request, answer)
             case _:
@@ -65,9 +68,19 @@ class BatchObserver:
             start = time.perf_counter()
             read: UnderLock = answer(request)
             self._instruments.ledger_read.record(time.perf_counter() - start)
-            self._instruments.ledger_lock_wait.record(read.waited_s)
-            span.set_attribute("tallystick.lock_wait_s", read.waited_s)
+            self._waited(span, read.waited_s)
             return read
+
+    def _read_ahead(self, request: ReadAhead, answer: Callable[[WriterRequest], Any]) -> Any:
+        with self._span("ledger read ahead"):
+            start = time.perf_counter()
+            read = answer(request)
+            self._instruments.ledger_read.record(time.perf_counter() - start)
+            return read
+
+    def _waited(self, span: Span, waited_s: float) -> None:
+        self._instruments.ledger_lock_wait.record(waited_s)
+        span.set_attribute("tallystick.lock_wait_s", waited_s)
 
     def _append(self, request: Append, answer: Callable[[WriterRequest], Any]) -> Any:
         with self._span("ledger commit") as span:
@@ -75,9 +88,11 @@ class BatchObserver:
                 {"tallystick.events": len(request.events), "tallystick.position": request.head.position}
             )
             start = time.perf_counter()
-            told = answer(request)
+            waited_s: float = answer(request)
             self._instruments.ledger_commit.record(time.perf_counter() - start)
-            return told
+            if request.decided_on is not None:
+                self._waited(span, waited_s)
+            return waited_s
 
     @contextlib.contextmanager
     def _span(self, name: str) -> Generator[Span]:

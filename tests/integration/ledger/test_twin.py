@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
-from ledger import errors
+from ledger import errors, limits
 from ledger.domain.account import decode_grant, decode_parts, encode_parts
 from ledger.drivers import Driver
 from ledger.follower import follow_once, register
@@ -31,6 +31,7 @@ from tests.support.servers import Database
 
 STEPS = 250
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_AGES_S = 100 * 365 * 86_400.0
 
 
 class ComparedServer(Server):
@@ -44,8 +45,16 @@ class ComparedServer(Server):
         self.compared = 0
 
     def _ask(self, writer: Writer, asked: WriterRequest) -> Any:
-        store = self._stores.setdefault(writer.number, WriterStore(self._conninfo, self.clock, lambda _: None))
-        said, meant = answer_of(store, asked), answer_of(self.database, asked)
+        return self._compared(answer_of(self._store(writer).answer, asked), asked)
+
+    def _look(self, writer: Writer, asked: WriterRequest) -> Any:
+        return self._compared(answer_of(self._store(writer).look, asked), asked)
+
+    def _store(self, writer: Writer) -> WriterStore:
+        return self._stores.setdefault(writer.number, WriterStore(self._conninfo, self.clock, lambda _: None))
+
+    def _compared(self, said: Any, asked: WriterRequest) -> Any:
+        meant = answer_of(self.database.answer, asked)
         assert timeless(said) == timeless(meant), asked
         self.compared += 1
         if isinstance(meant, errors.LedgerError):
@@ -81,10 +90,10 @@ class ComparedServer(Server):
             store.close()
 
 
-def answer_of(store: WriterStore | MemoryDatabase, asked: WriterRequest) -> Any:
-    """What a store answers, or raises."""
+def answer_of(answer: Callable[[WriterRequest], Any], asked: WriterRequest) -> Any:
+    """What is answered, or raised."""
     try:
-        return store.answer(asked)
+        return answer(asked)
     except errors.LedgerError as error:
         return error
 
@@ -95,11 +104,14 @@ def timeless(answer: Any) -> Any:
         return replace(answer, clock=_NOW, own_clock=_NOW, waited_s=0.0)
     if isinstance(answer, More):
         return replace(answer, budgets=sorted(answer.budgets, key=lambda budget: budget.budget_id))
+    if isinstance(answer, float):
+        return 0.0
     return type(answer) if isinstance(answer, errors.LedgerError) else answer
 
 
 @pytest.fixture
-def compared(database: Database) -> Iterator[ComparedServer]:
+def compared(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[ComparedServer]:
+    monkeypatch.setattr(limits, "AHEAD_MAX_S", _AGES_S)  # the simulated clock is not the database's
     server = ComparedServer(database)
     yield server
     server.close()

@@ -1,0 +1,93 @@
+"""A batch decided ahead: on what the batch before it will leave, while that one is still being appended.
+
+Nothing is believed of it. What the batch before writes is laid over what the tables say; the append takes the lock and
+writes only if the log ends where it was decided, within a second. Whatever else happens, the batch is forgotten and
+``ledger.writer.core.write`` does it with care, once the one before it has ended: it looks its keys up under the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from copy import copy
+from typing import Any, TypeVar
+
+from ledger import limits
+from ledger.domain.verdicts import Answer
+from ledger.writer.deciding import Decided, clock_refusal, decide_batch, keep, streams_of
+from ledger.writer.loading import ForeignState
+from ledger.writer.memory import Memory
+from ledger.writer.overlay import overlaid
+from ledger.writer.prepare import Prepared
+from ledger.writer.requests import Append, ReadAccountStream, ReadAhead, UnderLock, WriterRequest
+
+T = TypeVar("T")
+Asking = Generator[WriterRequest, Any, T]
+
+
+class WithCare(Exception):
+    """A batch cannot be decided ahead. Nothing that is remembered has changed."""
+
+
+def may_go_ahead(memory: Memory, after: int = limits.AHEAD_AFTER) -> bool:
+    """Whether it is worth trying: nobody else has written during the last so many batches under the lock."""
+    return memory.undisturbed >= after
+
+
+def write_ahead(batch: Sequence[Prepared], memory: Memory, before: Append | None) -> Asking[list[Answer]]:
+    """Answer a batch. Its one ``Append`` is to be done when ``before`` is committed, on any thread.
+
+    ``before`` is the batch that is being appended. Between two questions the memory is this batch's alone; after the
+    ``Append`` was asked for it is not touched again, so that the next batch may be decided on it.
+
+    :raises WithCare: it must be done under the lock.
+    :raises Exception: it was not written, or nobody knows: forget the memory and do it under the lock.
+    """
+    question = _question(batch, memory)
+    read: UnderLock = overlaid(question, (yield question), before)
+    assert memory.head is not None
+    read = read.on(memory.head)
+    if clock_refusal(read):
+        raise WithCare
+    try:
+        decided = yield from _over(decide_batch(batch, read, memory, unmoved=True), before)
+    except ForeignState as found:
+        raise WithCare from found
+    if decided.append.empty:
+        raise WithCare
+    if decided.faults:
+        raise decided.faults[0]
+    keep(decided, read, memory)
+    yield _as_it_is(decided, on=read.head.hash)
+    return decided.answers
+
+
+def _question(batch: Sequence[Prepared], memory: Memory) -> ReadAhead:
+    known = {account_id: memory.known(account_id) for item in batch for account_id in item.accounts}
+    return ReadAhead(
+        keys=[item.key_hash for item in batch],
+        accounts={account_id: one for account_id, one in known.items() if not one.certain},
+        holds=[hold_id for item in batch for hold_id in item.holds if hold_id not in memory.holds],
+        streams=streams_of(batch),
+    )
+
+
+def _over(asking: Asking[T], before: Append | None) -> Asking[T]:
+    """Ask the same, and lay over every answer what ``before`` writes."""
+    try:
+        question = next(asking)
+        while True:
+            if isinstance(question, ReadAccountStream):
+                asking.close()
+                raise WithCare
+            question = asking.send(overlaid(question, (yield question), before))
+    except StopIteration as end:
+        return end.value
+
+
+def _as_it_is(decided: Decided, *, on: bytes) -> Append:
+    """The append with rows of its own: the next batch changes those that are remembered."""
+    append = decided.append
+    append.decided_on = on
+    append.holds = [copy(hold) for hold in append.holds]
+    append.grants = [(account_id, copy(grant)) for account_id, grant in append.grants]
+    return append
