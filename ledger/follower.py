@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from ledger.domain.codec import RecordedEvent
 from ledger.limits import FOLLOWER_BATCH_MAX
-from ledger.sansio import Commit, Core, Row, Run, RunMany, Statement, Wake
+from ledger.sansio import Commit, Copy, Core, Row, Run, RunMany, Statement, Wake
 
-Fold = Generator[Run | RunMany | Wake, Any, None]
+Fold = Generator[Run | RunMany | Copy | Wake, Any, None]
 
 
 class Follower(Protocol):
@@ -45,8 +45,12 @@ REGISTER = Statement(
 )
 CLAIM = Statement(
     "follower-claim",
-    "SELECT position FROM followers WHERE name = %(name)s AND parked_reason IS NULL FOR UPDATE SKIP LOCKED",
+    """
+    SELECT position, set_config('enable_seqscan', 'off', TRUE) AS plans FROM followers
+    WHERE name = %(name)s AND parked_reason IS NULL FOR UPDATE SKIP LOCKED
+    """,
 )
+"""Followers look rows up by key: a plan made while a table was empty would read all of it for every batch."""
 READ = Statement(
     "follower-read",
     """
@@ -54,6 +58,7 @@ READ = Statement(
            state, recorded_at, effective_at, uuid_send(key_hash) AS key_hash, hash
     FROM events WHERE notification_id > %(after)s ORDER BY notification_id LIMIT %(limit)s
     """,
+    RecordedEvent,
 )
 MOVE = Statement(
     "follower-move",
@@ -77,8 +82,9 @@ def follow_once(follower: Follower, limit: int = FOLLOWER_BATCH_MAX, *, before: 
     if not claimed:
         yield Commit()
         return 0
-    rows: list[Row] = yield Run(READ, {"after": claimed[0]["position"], "limit": limit})
-    events = [RecordedEvent(**row) for row in rows if before is None or row["position"] < before]
+    events: list[RecordedEvent] = yield Run(READ, {"after": claimed[0]["position"], "limit": limit})
+    if before is not None:
+        events = [event for event in events if event.position < before]
     if events:
         yield from follower.fold(events)
         yield Run(MOVE, {"name": follower.name, "position": events[-1].position})

@@ -6,7 +6,7 @@ tests and the simulator answer them from memory, which is what makes one seed on
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -15,10 +15,19 @@ from ledger.ports import Request
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A named SQL statement with ``%(name)s`` parameters."""
+    """A named SQL statement with ``%(name)s`` parameters. ``row`` makes a row of its columns; None: by their names."""
 
     name: str
     sql: str
+    row: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table to copy rows into: columns, in the order of a row's values, with their types."""
+
+    name: str
+    columns: Mapping[str, str]
 
 
 Row: TypeAlias = dict[str, Any]
@@ -38,6 +47,14 @@ class RunMany:
 
     statement: Statement
     rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Append new rows to a table; answered by None. Many rows cost half of what a statement takes for them."""
+
+    table: Table
+    rows: Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,6 @@ class Wake:
     payload: str = ""
 
 
-Effect: TypeAlias = Run | RunMany | Commit | Submit | Sleep | Wake
+Effect: TypeAlias = Run | RunMany | Copy | Commit | Submit | Sleep | Wake
 T = TypeVar("T")
 Core: TypeAlias = Generator[Effect, Any, T]

@@ -118,7 +118,7 @@ def _walk(checks: _Checks) -> Reading[Finding | None]:
             limit = max(1, limit // 8)
         elif not rows:
             return None
-        elif finding := (yield from checks.page([RecordedEvent._make(row.values()) for row in rows])):
+        elif finding := (yield from checks.page(rows)):
             return finding
 
 

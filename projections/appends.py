@@ -15,7 +15,7 @@ from ledger.domain.codec import RecordedEvent, tag_of
 from ledger.domain.events import CreditsGranted
 from ledger.follower import FoldError
 from ledger.limits import COMPANION_EVENTS_MAX, LINKED_MAX, SLICES_MAX
-from ledger.sansio import Row, Run, Statement
+from ledger.sansio import Run, Statement
 from payments.domain.events import ReceiptApplied, ReceiptFinal, receipt_event
 
 REST = Statement(
@@ -28,6 +28,7 @@ REST = Statement(
       AND uuid_send(key_hash) = %(key_hash)s
     ORDER BY notification_id
     """,
+    RecordedEvent,
 )
 _REST_MAX = COMPANION_EVENTS_MAX + LINKED_MAX + SLICES_MAX
 """Most events of one append that stand behind a grant: what follows from it, other commands, then companions."""
@@ -45,7 +46,7 @@ class Funding(NamedTuple):
     money: Money
 
 
-def fundings(events: Sequence[RecordedEvent]) -> Generator[Run, list[Row], dict[UUID, Funding]]:
+def fundings(events: Sequence[RecordedEvent]) -> Generator[Run, list[RecordedEvent], dict[UUID, Funding]]:
     """Receipts by the grants in a batch that they paid for, looked up where the batch ends inside an append.
 
     :raises FoldError: a receipt event that cannot be read.
@@ -72,12 +73,12 @@ def _money(recorded: RecordedEvent) -> Money:
     return event
 
 
-def _rest_of_grant(events: Sequence[RecordedEvent]) -> Generator[Run, list[Row], list[RecordedEvent]]:
+def _rest_of_grant(events: Sequence[RecordedEvent]) -> Generator[Run, list[RecordedEvent], list[RecordedEvent]]:
     last = events[-1]
     if last.key_hash is None or not _has_grant(events, last.key_hash):
         return []
-    rows = yield Run(REST, {"after": last.position, "until": last.position + _REST_MAX, "key_hash": last.key_hash})
-    return [RecordedEvent(**row) for row in rows]
+    until = last.position + _REST_MAX
+    return (yield Run(REST, {"after": last.position, "until": until, "key_hash": last.key_hash}))
 
 
 def _has_grant(events: Sequence[RecordedEvent], key_hash: bytes) -> bool:

@@ -113,7 +113,7 @@ class Line(Struct, frozen=True, kw_only=True):
         return self.reference if REFERENCES.get(self.kind) == kind else None
 
 
-class Sums(Struct, kw_only=True):
+class Sums(Struct):
     """An account's running sums as of ``position``."""
 
     account_id: UUID
@@ -141,7 +141,7 @@ class Movement(NamedTuple):
     @property
     def moves(self) -> bool:
         """Whether any sum changes."""
-        return any((self.amount_ucr, self.held_change_ucr, self.frozen_change_ucr, self.debt_change_ucr))
+        return bool(self.amount_ucr or self.held_change_ucr or self.frozen_change_ucr or self.debt_change_ucr)
 
 
 def opened(event: events.AccountOpened, recorded: RecordedEvent) -> Sums:
@@ -164,7 +164,7 @@ def line(sums: Sums, event: events.AccountEvent, recorded: RecordedEvent, topup_
     sums.held_ucr += moved.held_change_ucr
     sums.frozen_ucr += moved.frozen_change_ucr
     sums.debt_ucr += moved.debt_change_ucr
-    assert min(sums.held_ucr, sums.frozen_ucr, sums.debt_ucr) >= 0, "less than nothing is held, frozen or owed"
+    assert sums.held_ucr >= 0 <= sums.frozen_ucr and sums.debt_ucr >= 0, "less than nothing is held, frozen or owed"
     return Line(
         position=recorded.position,
         organisation_id=sums.organisation_id,

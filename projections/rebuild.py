@@ -40,7 +40,12 @@ RESET = Statement(
     "rebuild-reset",
     "UPDATE followers SET position = 0, parked_reason = NULL, moved_at = clock_timestamp() WHERE name = %(name)s",
 )
-UTC = Statement("rebuild-utc", "SET LOCAL timezone TO 'UTC'")
+DIGESTING = Statement(
+    "rebuild-digesting",
+    "SELECT set_config('timezone', 'UTC', TRUE) AS zone, set_config('enable_seqscan', 'on', TRUE) AS plans",
+)
+FOLDING = Statement("rebuild-folding", "SET LOCAL enable_seqscan TO off")
+"""As ``ledger.follower.CLAIM`` does, and for the same reason."""
 
 
 def empty(model: ReadModel) -> Core[None]:
@@ -54,7 +59,7 @@ def empty(model: ReadModel) -> Core[None]:
 
 def digests(tables: Iterable[str], *, shadow: bool = False) -> Core[list[Digest]]:
     """Digest of each table; ``shadow``: of the temporary one of that name."""
-    yield Run(UTC, {})
+    yield Run(DIGESTING, {})
     found: list[Digest] = []
     for table in tables:
         rows: list[Row] = yield Run(_digest(f"pg_temp.{table}" if shadow else table), {})
@@ -67,13 +72,15 @@ def fold_beside(model: ReadModel, until: int) -> Core[None]:
     for table in model.tables:
         text = f"CREATE TEMPORARY TABLE {table} (LIKE {table} INCLUDING ALL) ON COMMIT DROP"
         yield Run(Statement(f"shadow-{table}", text), {})
+    yield Run(FOLDING, {})
     position = 0
     while position < until:
-        rows: list[Row] = yield Run(READ, {"after": position, "limit": min(FOLLOWER_BATCH_MAX, until - position)})
-        if not rows:
+        limit = min(FOLLOWER_BATCH_MAX, until - position)
+        events: list[RecordedEvent] = yield Run(READ, {"after": position, "limit": limit})
+        if not events:
             return
-        yield from model.fold([RecordedEvent(**row) for row in rows])
-        position = rows[-1]["position"]
+        yield from model.fold(events)
+        position = events[-1].position
 
 
 def _digest(table: str) -> Statement:

@@ -8,13 +8,14 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
 from ledger.domain import events
 from ledger.domain.codec import RecordedEvent, account_event, is_account_event
 from ledger.follower import Fold, FoldError
-from ledger.sansio import Row, Run
+from ledger.sansio import Copy, Row, Run
 from projections import statements as sql
 from projections.appends import Funding, fundings
 from projections.lines import Line, Sums, line, opened
@@ -31,18 +32,22 @@ class StatementFollower:
     tables = ("statement_accounts", "statement_lines")
 
     def fold(self, events: Sequence[RecordedEvent]) -> Fold:
-        """Write the lines of a batch in two statements. An event that cannot be read parks the follower."""
+        """Write the lines of a batch, and the sums after it. An event that cannot be read parks the follower."""
         batch = [(event, _decoded(event)) for event in events if is_account_event(event.tag)]
         paid = yield from fundings(events)
-        sums = yield from _sums({recorded.stream_id for recorded, _ in batch})
+        sums = yield from _sums({recorded.stream_id.int: recorded.stream_id for recorded, _ in batch})
+        known = len(sums)
         lines: list[Line] = []
         for recorded, event in batch:
             if (found := _fold(sums, event, recorded, paid)) is not None:
                 lines.append(found)
         if lines:
-            yield Run(sql.INSERT_LINES, {"rows": _encode(lines).decode()})
-        if sums:
-            yield Run(sql.UPSERT_SUMS, {"rows": _encode(list(sums.values())).decode()})
+            yield Copy(sql.LINES, [astuple(one) for one in lines])
+        moved = [*sums.values()]
+        if new := moved[known:]:
+            yield Copy(sql.SUMS, [astuple(one) for one in new])
+        if known:
+            yield Run(sql.UPDATE_SUMS, {"rows": _encode(moved[:known]).decode()})
 
 
 class StatementPage(Struct, frozen=True, kw_only=True):
@@ -97,12 +102,12 @@ def _decoded(recorded: RecordedEvent) -> events.AccountEvent:
 
 
 def _fold(
-    sums: dict[UUID, Sums], event: events.AccountEvent, recorded: RecordedEvent, paid: Mapping[UUID, Funding]
+    sums: dict[int, Sums], event: events.AccountEvent, recorded: RecordedEvent, paid: Mapping[UUID, Funding]
 ) -> Line | None:
     if isinstance(event, events.AccountOpened):
-        sums[event.account_id] = opened(event, recorded)
+        sums[event.account_id.int] = opened(event, recorded)
         return None
-    if (found := sums.get(recorded.stream_id)) is None:
+    if (found := sums.get(recorded.stream_id.int)) is None:
         raise FoldError(recorded.position, f"account {recorded.stream_id} was never opened")
     funding = paid.get(event.grant_id) if isinstance(event, events.CreditsGranted) else None
     try:
@@ -111,8 +116,9 @@ def _fold(
         raise FoldError(recorded.position, str(error)) from error
 
 
-def _sums(account_ids: set[UUID]) -> Generator[Run, list[Row], dict[UUID, Sums]]:
+def _sums(account_ids: Mapping[int, UUID]) -> Generator[Run, list[Sums], dict[int, Sums]]:
+    """Sums by the number that an account's id is: an id itself takes ten times as long to look up."""
     if not account_ids:
         return {}
-    rows = yield Run(sql.READ_SUMS, {"ids": list(account_ids)})
-    return {row["account_id"]: Sums(**row) for row in rows}
+    found = yield Run(sql.READ_SUMS, {"ids": [*account_ids.values()]})
+    return {sums.account_id.int: sums for sums in found}

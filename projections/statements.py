@@ -1,38 +1,64 @@
-"""SQL of statements. Rows go in as one JSON array and are spread by the table's own column types."""
+"""SQL of statements. New rows are copied; sums that move go in as one JSON array, spread by the table's own types."""
 
 from __future__ import annotations
 
-from ledger.sansio import Statement
+from ledger.sansio import Statement, Table
+from projections.lines import Line, Sums
 
 READ_SUMS = Statement(
     "statement-read-sums",
     """
     SELECT account_id, organisation_id, account_version, position, posted_ucr, held_ucr, frozen_ucr, debt_ucr
-    FROM statement_accounts WHERE account_id = ANY(%(ids)s)
+    FROM statement_accounts WHERE account_id = ANY(%(ids)b)
     """,
+    Sums,
 )
-INSERT_LINES = Statement(
-    "statement-insert-lines",
-    """
-    INSERT INTO statement_lines (position, organisation_id, account_id, account_version, kind, amount_ucr,
-                                 held_change_ucr, posted_ucr, held_ucr, subject_id, reference_id, detail, recorded_at,
-                                 effective_at, frozen_change_ucr, debt_change_ucr, frozen_ucr, debt_ucr)
-    SELECT position, organisation_id, account_id, account_version, kind, amount_ucr, held_change_ucr, posted_ucr,
-           held_ucr, subject_id, reference_id, detail, recorded_at, effective_at, frozen_change_ucr, debt_change_ucr,
-           frozen_ucr, debt_ucr
-    FROM json_populate_recordset(CAST(NULL AS statement_lines), CAST(%(rows)s AS json))
-    """,
+LINES = Table(
+    "statement_lines",
+    {
+        "position": "bigint",
+        "organisation_id": "uuid",
+        "account_id": "uuid",
+        "account_version": "bigint",
+        "kind": "text",
+        "amount_ucr": "bigint",
+        "held_change_ucr": "bigint",
+        "posted_ucr": "bigint",
+        "held_ucr": "bigint",
+        "subject_id": "uuid",
+        "reference_id": "uuid",
+        "detail": "text",
+        "recorded_at": "timestamptz",
+        "effective_at": "timestamptz",
+        "frozen_change_ucr": "bigint",
+        "debt_change_ucr": "bigint",
+        "frozen_ucr": "bigint",
+        "debt_ucr": "bigint",
+    },
 )
-UPSERT_SUMS = Statement(
-    "statement-upsert-sums",
+assert tuple(LINES.columns) == Line.__struct_fields__, "a line is copied as it is"
+SUMS = Table(
+    "statement_accounts",
+    {
+        "account_id": "uuid",
+        "organisation_id": "uuid",
+        "account_version": "bigint",
+        "position": "bigint",
+        "posted_ucr": "bigint",
+        "held_ucr": "bigint",
+        "frozen_ucr": "bigint",
+        "debt_ucr": "bigint",
+    },
+)
+assert tuple(SUMS.columns) == Sums.__struct_fields__, "sums are copied as they are"
+UPDATE_SUMS = Statement(
+    "statement-update-sums",
     """
-    INSERT INTO statement_accounts (account_id, organisation_id, account_version, position, posted_ucr, held_ucr,
-                                    frozen_ucr, debt_ucr)
-    SELECT account_id, organisation_id, account_version, position, posted_ucr, held_ucr, frozen_ucr, debt_ucr
-    FROM json_populate_recordset(CAST(NULL AS statement_accounts), CAST(%(rows)s AS json))
-    ON CONFLICT (account_id) DO UPDATE
-    SET account_version = EXCLUDED.account_version, position = EXCLUDED.position, posted_ucr = EXCLUDED.posted_ucr,
-        held_ucr = EXCLUDED.held_ucr, frozen_ucr = EXCLUDED.frozen_ucr, debt_ucr = EXCLUDED.debt_ucr
+    UPDATE statement_accounts AS s
+    SET account_version = n.account_version, position = n.position, posted_ucr = n.posted_ucr, held_ucr = n.held_ucr,
+        frozen_ucr = n.frozen_ucr, debt_ucr = n.debt_ucr
+    FROM json_populate_recordset(CAST(NULL AS statement_accounts), CAST(%(rows)s AS json)) AS n
+    WHERE s.account_id = n.account_id
     """,
 )
 POSITION = Statement("follower-position", "SELECT position FROM followers WHERE name = %(name)s")

@@ -20,7 +20,7 @@ from ledger.proof.errors import BadFile
 from ledger.proof.merkle import Frontier
 from ledger.proof.ports import Vault
 from ledger.proof.reading import Reading, read_state
-from ledger.sansio import Row, Run
+from ledger.sansio import Run
 
 RANGE = 50_000
 _PAGE = 5_000
@@ -167,9 +167,9 @@ def _events(after: int, count: int) -> Reading[list[RecordedEvent]]:
     found: list[RecordedEvent] = []
     while len(found) < count:
         limit = min(_PAGE, count - len(found))
-        rows: list[Row] = yield Run(READ, {"after": after + len(found), "limit": limit})
-        found += [RecordedEvent(**row) for row in rows]
-        assert len(rows) == limit, "the tree covers what the log does not have: run tallystick verify"
+        events: list[RecordedEvent] = yield Run(READ, {"after": after + len(found), "limit": limit})
+        found += events
+        assert len(events) == limit, "the tree covers what the log does not have: run tallystick verify"
     return found
 
 
@@ -186,9 +186,9 @@ def _stored(manifest: Manifest) -> Reading[list[RecordedEvent]]:
     found: list[RecordedEvent] = []
     while len(found) < manifest.rows:
         limit = min(_PAGE, manifest.rows - len(found))
-        rows: list[Row] = yield Run(READ, {"after": manifest.first - 1 + len(found), "limit": limit})
-        found += [RecordedEvent(**row) for row in rows]
-        if len(rows) < limit:
+        events: list[RecordedEvent] = yield Run(READ, {"after": manifest.first - 1 + len(found), "limit": limit})
+        found += events
+        if len(events) < limit:
             break
     return found
 

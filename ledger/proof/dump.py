@@ -57,12 +57,12 @@ def dump(write: Callable[[bytes], object], moved: Callable[[int, int], None]) ->
     size, position, head_hash = heads[0]["position"], 0, GENESIS
     yield Run(OPEN, {})
     writer.lines([Header(size=size)])
-    while rows := (yield Run(READ, {"after": position, "limit": PAGE})):
-        yield from verdicts.up_to(rows[-1]["position"])
+    while events := (yield Run(READ, {"after": position, "limit": PAGE})):
+        yield from verdicts.up_to(events[-1].position)
         lines: list[Line | Header] = []
-        for row in rows:
-            position, head_hash = row["position"], row["hash"]
-            lines.append(EventLine(*row.values()))
+        for event in events:
+            position, head_hash = event.position, event.hash
+            lines.append(EventLine(*event))
             lines += verdicts.take(position)
         writer.lines(lines)
         moved(position, size)

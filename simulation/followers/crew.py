@@ -10,7 +10,7 @@ from ledger.effective import EffectiveFollower
 from ledger.follower import FoldError, Follower, follow_once, register
 from ledger.proof.follower import ProofFollower
 from ledger.proof.merkle import Frontier
-from ledger.sansio import Commit, Core, Run
+from ledger.sansio import Commit, Copy, Core, Run
 from ledger.store.memory import MemoryDatabase
 from ledger.writer.requests import Append
 from projections.books.follower import BooksFollower
@@ -137,6 +137,8 @@ def _answer(transaction: Transaction, asked: Any) -> Any:
     match asked:
         case Run(statement, params):
             return transaction.run(statement, params)
+        case Copy(table, rows):
+            return transaction.copy(table, rows)
         case Commit():
             return transaction.commit()
         case _:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from ledger.domain.codec import RecordedEvent
 from ledger.sansio import Row, Statement
+from ledger.sansio import Table as Into
 from ledger.store.memory import MemoryDatabase
+from projections.lines import Sums
 from simulation.found import must
 
 Params = Mapping[str, Any]
 Table = MutableMapping[Any, Row]
 _IDS = frozenset({"account_id", "organisation_id", "grant_id", "receipt_id", "hold_id", "subject_id", "reference_id"})
+_KEYS = {"statement_lines": ("position",), "statement_accounts": ("account_id",)}
+"""Of tables that rows are copied into."""
 
 
 class FollowerTables:
@@ -42,10 +47,15 @@ class Transaction:
         """Rows as this transaction sees them; what is put there is its own until the commit."""
         return ChainMap(self._written.setdefault(name, {}), self.shared.tables.setdefault(name, {}))
 
-    def run(self, statement: Statement, params: Params) -> list[Row]:
+    def run(self, statement: Statement, params: Params) -> list[Any]:
         """Run one named statement."""
         must("a named statement of a follower", holds=statement.name in _ANSWERS, detail=statement.name)
         return _ANSWERS[statement.name](self, params)
+
+    def copy(self, into: Into, rows: Iterable[Sequence[Any]]) -> None:
+        """Append new rows to a table."""
+        must("a table of a follower", holds=into.name in _KEYS, detail=into.name)
+        _put(self.table(into.name), _KEYS[into.name], (dict(zip(into.columns, row, strict=True)) for row in rows))
 
     def commit(self) -> None:
         """Make it so."""
@@ -59,7 +69,7 @@ class Transaction:
         self.shared.locks = {name: owner for name, owner in self.shared.locks.items() if owner is not self}
 
 
-Answer = Callable[[Transaction, Params], list[Row]]
+Answer = Callable[[Transaction, Params], list[Any]]
 
 
 def _register(one: Transaction, params: Params) -> list[Row]:
@@ -80,13 +90,13 @@ def _move(one: Transaction, params: Params) -> list[Row]:
     return []
 
 
-def _read(one: Transaction, params: Params) -> list[Row]:
-    return [event._asdict() for event in one.shared.log.events[params["after"] : params["after"] + params["limit"]]]
+def _read(one: Transaction, params: Params) -> list[RecordedEvent]:
+    return one.shared.log.events[params["after"] : params["after"] + params["limit"]]
 
 
-def _rest(one: Transaction, params: Params) -> list[Row]:
+def _rest(one: Transaction, params: Params) -> list[RecordedEvent]:
     found = one.shared.log.events[params["after"] : params["until"]]
-    return [event._asdict() for event in found if event.key_hash == params["key_hash"]]
+    return [event for event in found if event.key_hash == params["key_hash"]]
 
 
 def _leaves(one: Transaction, params: Params) -> list[Row]:
@@ -138,7 +148,7 @@ def _add_effective(one: Transaction, params: Params) -> list[Row]:
 
 def _put(table: Table, key: tuple[str, ...], rows: Iterable[Row]) -> None:
     for row in rows:
-        name = tuple(row[column] for column in key)
+        name = row[key[0]] if len(key) == 1 else tuple(row[column] for column in key)
         must("a follower's row is new", holds=name not in table, detail=row)
         table[name] = row
 
@@ -181,6 +191,19 @@ def _by_ids(name: str) -> Answer:
     return answer
 
 
+def _sums(one: Transaction, params: Params) -> list[Sums]:
+    table = one.table("statement_accounts")
+    return [Sums(**table[key]) for key in params["ids"] if key in table]
+
+
+def _update_sums(one: Transaction, params: Params) -> list[Row]:
+    table = one.table("statement_accounts")
+    for row in _rows(params):
+        before = table[row["account_id"]]
+        table[row["account_id"]] = row | {"organisation_id": before["organisation_id"]}
+    return []
+
+
 def _all(name: str) -> Answer:
     return lambda one, _params: list(one.table(name).values())
 
@@ -191,9 +214,8 @@ _ANSWERS: dict[str, Answer] = {
     "follower-read": _read,
     "follower-move": _move,
     "rest-of-append": _rest,
-    "statement-read-sums": _by_ids("statement_accounts"),
-    "statement-insert-lines": _insert("statement_lines", "position"),
-    "statement-upsert-sums": _upsert("statement_accounts", "account_id"),
+    "statement-read-sums": _sums,
+    "statement-update-sums": _update_sums,
     "effective-upsert": _add_effective,
     "proof-state": _proof_state,
     "proof-write-state": _write_proof_state,

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import msgspec
 import psycopg
 import pytest
-from psycopg.rows import dict_row, tuple_row
+from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
 from ledger.checks import replay as replaying
@@ -18,7 +18,7 @@ from ledger.domain import commands
 from ledger.domain.account import decode_account, encode_account
 from ledger.domain.codec import RecordedEvent
 from ledger.domain.verdicts import Answer, Done, Refused, decode_verdict, encode_verdict
-from ledger.drivers import Driver, catch_up
+from ledger.drivers import Driver, catch_up, fetch
 from ledger.follower import READ
 from ledger.proof.follower import ProofFollower
 from ledger.proof.heads import Head
@@ -93,9 +93,8 @@ def run(core: Core[Any], connection: psycopg.Connection[Any]) -> Any:
             assert isinstance(effect, Run)
             answer: list[Any] = []
             if effect.statement not in {SNAPSHOT, PROOF_SNAPSHOT}:
-                cursor = connection.cursor(row_factory=dict_row).execute(effect.statement.sql.encode(), effect.params)
                 try:
-                    answer = cursor.fetchall() if cursor.description else []
+                    answer = fetch(connection, effect.statement, effect.params)
                 except psycopg.Error as error:
                     effect = core.throw(error)
                     continue
@@ -486,15 +485,7 @@ def test_invariant_36_any_tampering_is_found_where_it_is(world: World, kind: str
 
 def rewrite(world: World, position: int) -> None:
     """Change an event and make everything in the database fit again: what only a head kept elsewhere can tell."""
-    events = [
-        RecordedEvent(**row)
-        for row in cast(
-            "list[Any]",
-            world.connection.cursor(row_factory=dict_row)
-            .execute(READ.sql.encode(), {"after": 0, "limit": world.size})
-            .fetchall(),
-        )
-    ]
+    events: list[RecordedEvent] = fetch(world.connection, READ, {"after": 0, "limit": world.size})
     log_hash, streams = GENESIS, dict[UUID, bytes]()
     for one in events:
         changed = one
@@ -547,12 +538,9 @@ def test_invariant_36_a_tail_cut_without_a_seam_is_told_by_an_exported_head(worl
         """,
         last + 1,
     )
-    row = (
-        world.connection.cursor(row_factory=dict_row).execute(READ.sql.encode(), {"after": last, "limit": 1}).fetchone()
-    )
-    assert row is not None
+    (event,) = fetch(world.connection, READ, {"after": last, "limit": 1})
     log_hash = world.one("SELECT hash FROM log_head")
-    digest = expected_hash(RecordedEvent(**row), stream_hash=GENESIS, log_hash=log_hash)
+    digest = expected_hash(event, stream_hash=GENESIS, log_hash=log_hash)
     world.do("UPDATE events SET hash = %s WHERE notification_id = %s", digest, last + 1)
     world.do("UPDATE log_head SET position = %s, hash = %s", last + 1, digest)
     world.do("UPDATE followers SET position = 0")
@@ -571,12 +559,8 @@ def test_invariant_36_a_tail_cut_without_a_seam_is_told_by_an_exported_head(worl
 def run_fold(world: World) -> None:
     world.do("DELETE FROM merkle_nodes")
     world.do("DELETE FROM proof_state")
-    rows = (
-        world.connection.cursor(row_factory=dict_row)
-        .execute(READ.sql.encode(), {"after": 0, "limit": 10**6})
-        .fetchall()
-    )
-    run(cast("Core[None]", ProofFollower().fold([RecordedEvent(**row) for row in rows])), world.connection)
+    events = fetch(world.connection, READ, {"after": 0, "limit": 10**6})
+    run(cast("Core[None]", ProofFollower().fold(events)), world.connection)
 
 
 def take_head_here(world: World) -> Core[Head]:
