@@ -42,9 +42,10 @@ def write_ahead(batch: Sequence[Prepared], memory: Memory, before: Append | None
     :raises WithCare: it must be done under the lock.
     :raises Exception: it was not written, or nobody knows: forget the memory and do it under the lock.
     """
+    if memory.head is None:
+        raise WithCare
     question = _question(batch, memory)
     read: UnderLock = overlaid(question, (yield question), before)
-    assert memory.head is not None
     read = read.on(memory.head)
     if clock_refusal(read):
         raise WithCare
