@@ -58,7 +58,7 @@ AHEAD_MAX_S = 1.0
 """Longest from the clock by which a batch is decided ahead to its lock; one that waits longer is decided again."""
 ACCOUNTS_CACHED_MAX = 50_000
 HOLDS_CACHED_MAX = 100_000
-FOLLOWER_BATCH_MAX = 500
+FOLLOWER_BATCH_MAX = 2_000
 
 assert AMOUNT_MAX_UCR * BATCH_COMMANDS_MAX < INT64_MAX, "one batch cannot overflow an account"
 assert BATCH_COMMANDS_MAX <= QUEUE_COMMANDS_MAX

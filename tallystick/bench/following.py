@@ -12,14 +12,14 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from ledger.drivers import Driver, advance, catch_up
+from ledger.drivers import Driver, FollowerThread, catch_up
 from ledger.follower import register
 from projections.rebuild import empty
 from projections.statement import NAME, StatementFollower
 from tallystick.bench.processes import CONTEXT
+from tallystick.listening import LogListener
 from tallystick.tuning import tune_process
 
-_PAUSE_S = 0.01
 _SAMPLE_S = 0.1
 _LAG = """
 SELECT coalesce((SELECT extract(EPOCH FROM clock_timestamp() - e.recorded_at)
@@ -70,12 +70,17 @@ def rebuild_events_per_s(url: str) -> float:
 
 
 def _follow(url: str, control: Connection) -> None:
+    """The follower's process: as the product runs it, woken by what the writer appends, until told to end."""
     tune_process()
-    follower = StatementFollower()
     with ConnectionPool[Any](url, min_size=1, max_size=1, open=True) as pool:
-        driver = Driver(pool)
-        driver.drive(register(follower))
+        driver, followers = Driver(pool), [StatementFollower()]
+        catch_up(driver, followers)  # what is there already is no lag behind the load
+        thread = FollowerThread(driver, followers)
+        listener = LogListener(url, [thread.wake])
+        thread.start()
+        listener.start()
         control.send(True)  # noqa: FBT003  any value says that it is there
-        while not control.poll():
-            if not advance(driver, follower):
-                time.sleep(_PAUSE_S)
+        with contextlib.suppress(EOFError):
+            control.recv()
+        listener.stop()
+        thread.stop()
