@@ -15,6 +15,7 @@ from litestar.types import ControllerRouterHandler
 
 from api.auth import PUBLIC, SCOPE, Gate
 from api.call import Call
+from api.direct import Direct
 from api.identity import naming
 from api.ledger import adjustments, reads
 from api.ledger.desk import Desk
@@ -64,11 +65,12 @@ def create_app(services: Services, pages: Sequence[ControllerRouterHandler] = ()
     :raises AssertionError: a route neither names a scope nor is public.
     """
     problems = Problems(services.ids, public_url=services.public_url, top_up_url=services.top_up_url)
+    gate = Gate(services)
     app = Litestar(
         route_handlers=[Router("/api/v1", route_handlers=list(_V1)), *_ROOT, *pages],
         request_class=Call,
         request_max_body_size=BODY_BYTES_MAX,
-        middleware=[Gate(services)],
+        middleware=[gate],
         before_send=[naming(services.ids)],
         exception_handlers={Exception: problems.answer},
         openapi_config=None,
@@ -79,6 +81,7 @@ def create_app(services: Services, pages: Sequence[ControllerRouterHandler] = ()
         lifespan=[_living(services)],
     )
     check_access(app)
+    app.asgi_handler = Direct(app, gate, problems)
     app.state.openapi = msgspec.json.encode(document(app, public_url=services.public_url, version=VERSION))
     return app
 

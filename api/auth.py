@@ -35,10 +35,14 @@ class Gate(ASGIMiddleware):
 
     async def handle(self, scope: Any, receive: Any, send: Any, next_app: Any) -> None:
         """See ``litestar.middleware.ASGIMiddleware``."""
+        await self.admit(scope)
+        await next_app(scope, receive, send)
+
+    async def admit(self, scope: Any) -> None:
+        """Let a request on to the route that was found for it, or raise why not."""
         name_request(scope, self._services.ids)
         if scope.get("method") != "OPTIONS":
             await self._admit(scope, scope["route_handler"].opt)
-        await next_app(scope, receive, send)
 
     async def _admit(self, scope: Any, opt: dict[str, Any]) -> None:
         if opt.get(PUBLIC):

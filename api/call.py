@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
+from litestar.types import Empty, Receive
 
 from api.idempotency import HEADER, read_key
 from api.identity import name_request
@@ -21,6 +22,7 @@ from customers.domain.keys import Principal
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_KEY_HEADER = HEADER.lower().encode("ascii")
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -56,9 +58,26 @@ class Call(Request[None, Principal, State]):
         """Run a blocking call. See ``Crossing``."""
         return await self.services.crossing.call(function, *args, **kwargs)
 
+    def header(self, name: bytes) -> str | None:
+        """The first header of a name in lower case. ``headers`` has them all, once it has made a dictionary of them."""
+        found = next((value for known, value in self.scope["headers"] if known == name), None)
+        return None if found is None else found.decode("latin-1")
+
+    async def body(self) -> bytes:
+        """See ``Request``; a body that comes in one piece is taken as it comes."""
+        if self._body is Empty and self.is_connected:
+            message: Any = await self.receive()
+            most = self.route_handler.resolve_request_max_body_size() or 0
+            if message["type"] == "http.request" and not message["more_body"] and len(message["body"]) <= most:
+                self._body = self._connection_state.body = message["body"]
+                self.is_connected = False
+            else:
+                self.receive = _again(message, self.receive)
+        return await super().body()
+
     async def read(self, kind: type[T]) -> T:
         """The JSON body. Raises as ``read_body``."""
-        return read_body(self.headers.get("content-type"), await self.body(), kind)
+        return read_body(self.header(b"content-type"), await self.body(), kind)
 
     async def read_or(self, kind: type[T], default: T) -> T:
         """The JSON body, or a default where none is sent."""
@@ -66,7 +85,7 @@ class Call(Request[None, Principal, State]):
 
     def idempotency_key(self) -> str:
         """The Idempotency-Key. Raises as ``read_key``."""
-        return read_key(self.headers.get(HEADER))
+        return read_key(self.header(_KEY_HEADER))
 
     def id_of(self, kind: str, parameter: str) -> UUID:
         """An id out of the path. Raises as ``read_id``."""
@@ -75,6 +94,16 @@ class Call(Request[None, Principal, State]):
     def page(self, listing: str) -> Page:
         """Which part of a list is asked for. Raises as ``read_page``."""
         return read_page(self.query, self.services.cursors, listing, self.principal.organisation_id)
+
+
+def _again(message: Any, receive: Receive) -> Receive:
+    """``receive`` before a message was taken out of it."""
+    kept = [message]
+
+    async def receive_again() -> Any:
+        return kept.pop() if kept else await receive()
+
+    return receive_again
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[bytes]:

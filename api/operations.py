@@ -9,6 +9,8 @@ from msgspec import Struct
 from api.auth import PUBLIC, QUOTA, SCOPE, UNLIMITED
 
 OPERATION = "operation"
+DIRECT = "direct"
+"""Options of a route: this; and True: it takes the request alone and returns an ASGI application. See ``direct``."""
 
 
 class Parameter(Struct, frozen=True, kw_only=True):
@@ -39,7 +41,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 class Operation(Struct, frozen=True, kw_only=True):
     """One route. ``scope`` None is public. ``problems`` are codes beside those that every route may answer with.
 
-    ``quota`` is the policy that its requests are counted by.
+    ``quota`` is the policy that its requests are counted by; ``direct``: see ``DIRECT``.
     """
 
     operation_id: str
@@ -56,12 +58,13 @@ class Operation(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
     unlimited: bool = False
     quota: str = "known"
+    direct: bool = False
 
     def options(self) -> dict[str, Any]:
         """The route's options."""
         if self.scope is None:
             return {OPERATION: self, PUBLIC: True, UNLIMITED: self.unlimited}
-        return {OPERATION: self, SCOPE: self.scope, QUOTA: self.quota}
+        return {OPERATION: self, SCOPE: self.scope, QUOTA: self.quota, DIRECT: self.direct}
 
 
 def path_id(name: str, kind: str, what: str) -> Parameter:

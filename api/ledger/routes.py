@@ -42,6 +42,7 @@ _BATCH = Operation(
     },
     problems=(*BODY_PROBLEMS, "outcome-unknown", "not-done"),
     quota="ledger",
+    direct=True,
 )
 
 
@@ -60,6 +61,7 @@ def operation_of(kind: Kind) -> Operation:
         parameters=(*_path(kind), IDEMPOTENCY_KEY),
         problems=(*BODY_PROBLEMS, "idempotency-key-missing", *ON_ACCOUNT, *kind.refusals),
         quota="ledger",
+        direct=kind.method == "POST",
     )
 
 

@@ -1,0 +1,102 @@
+"""A shorter way to routes that need nothing of Litestar but the request: around its router, never around the gate.
+
+Litestar finds a handler's arguments, keeps what is to be cleaned up after it and takes answers of any shape, which for
+an operation on the ledger costs as much as all that we do ourselves. A route that says ``DIRECT`` takes the request
+alone and returns an ASGI application. Whoever asks for it plainly passes the same gate with the same options, reaches
+the same function, and is told the same problems; all other requests go Litestar's way, to the same routes too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp
+
+from api.auth import Gate
+from api.call import Call
+from api.operations import DIRECT
+from api.problems import Problems
+
+_PLAIN_HOST = re.compile(rb"[A-Za-z0-9.:\[\]-]+")
+"""A host that nobody needs to look at twice."""
+
+
+class Known(NamedTuple):
+    """A route that may be reached directly; ``parameter`` is the name of the one in its path, if there is one."""
+
+    handler: HTTPRouteHandler
+    template: str
+    parameter: str
+
+
+class Direct:
+    """Put in the place of an application's ``asgi_handler``, which it goes on to where it does not answer itself."""
+
+    def __init__(self, app: Litestar, gate: Gate, problems: Problems) -> None:
+        self._litestar: Any = app.asgi_handler
+        self._gate = gate
+        self._problems = problems
+        self._known = dict(_known(app))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """See ASGI."""
+        known = self._find(scope)
+        answer = self._litestar if known is None else await self._answer(known, Call(scope, receive, send))
+        await answer(scope, receive, send)
+
+    def _find(self, scope: Any) -> Known | None:
+        """The route that a request is plainly for. A parameter stands before the last part of a path."""
+        if scope.get("root_path") or not _has_plain_host(scope):
+            return None
+        method, path = scope.get("method"), scope["path"]
+        before, _, last = path.rpartition("/")
+        before, _, value = before.rpartition("/")
+        known, values = self._known.get((method, path, "")), dict[str, str]()
+        if known is None and value and (known := self._known.get((method, before, last))):
+            values[known.parameter] = value
+        if known is not None:
+            scope["route_handler"], scope["path_template"] = known.handler, known.template
+            scope["path_params"] = values
+        return known
+
+    async def _answer(self, known: Known, call: Call) -> ASGIApp:
+        try:
+            await self._gate.admit(call.scope)
+            answer: ASGIApp = await known.handler.fn(call)
+        except Exception as error:  # noqa: BLE001  whatever it is, the caller is told what everybody is told
+            problem: Any = self._problems.answer(call, error)
+            return problem.to_asgi_response(None, call)
+        return answer
+
+
+def _has_plain_host(scope: Any) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return _PLAIN_HOST.fullmatch(value) is not None
+    return True
+
+
+def _known(app: Litestar) -> Iterator[tuple[tuple[str, str, str], Known]]:
+    """Routes by method and path, or by what stands before and behind their parameter."""
+    for route in [route for route in app.routes if isinstance(route, HTTPRoute)]:
+        for handler in route.route_handlers:
+            if handler.opt.get(DIRECT):
+                at, parameter = _place(route)
+                for method in handler.http_methods:
+                    yield (method, *at), Known(handler, route.path_format, parameter)
+
+
+def _place(route: HTTPRoute) -> tuple[tuple[str, str], str]:
+    """What stands before and behind the parameter of a route's path, and its name; of a path without one, all of it."""
+    if not route.path_parameters:
+        return (route.path_format, ""), ""
+    (parameter,) = route.path_parameters
+    before, _, last = route.path_format.rpartition("/")
+    before, _, named = before.rpartition("/")
+    assert named == f"{{{parameter}}}", f"{route.path}: a parameter stands before the last part"
+    return (before, last), parameter
