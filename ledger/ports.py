@@ -49,7 +49,7 @@ class Companion(Struct, frozen=True):
 Origin = Literal["caller", "system"]
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing to do, at most once.
 
     ``key`` with ``operation`` and ``scope_id`` (by default the command's account) names the request for ever.

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 
-import msgspec
+from msgspec.structs import replace
 
 from ledger.domain.verdicts import Answer
 from ledger.limits import SUBMIT_TIMEOUT_S
@@ -51,6 +51,7 @@ class WriterClient:
         self._greeted_by_s = 0.0
         self._frames = protocol.from_writer()
         self._scheduled: set[asyncio.AbstractEventLoop] = set()
+        self._home: LoopHome | None = None
         self._woken, self._waker = socket.socketpair()
         self._waker.settimeout(0.0)
         self._woken.settimeout(0.0)
@@ -87,7 +88,9 @@ class WriterClient:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         items = [self._prepare(request) for request in requests]
-        call = Call(items, LoopHome(loop), future, ends_s=self._clock.monotonic_s() + timeout_s)
+        if (home := self._home) is None or home.loop is not loop:
+            home = self._home = LoopHome(loop)
+        call = Call(items, home, future, ends_s=self._clock.monotonic_s() + timeout_s)
         if self._book.enter(call) or not self._ready:
             self._wake()
         if len(self._book.unsent) >= _SEND_AT:
@@ -110,7 +113,7 @@ class WriterClient:
         prepared = prepare(request, self._secret)
         if request.body is None:
             return prepared
-        return prepared._replace(request=msgspec.structs.replace(request, body=None))
+        return replace(prepared, request=replace(request, body=None))
 
     # ------------------------------------------------------------------ sending, on any thread
 

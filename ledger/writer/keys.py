@@ -21,7 +21,7 @@ _REMEMBERED_BYTES_MAX = 64
 
 def key_hash(scope_id: UUID, operation: str, key: str) -> bytes:
     """128 bits of SHA-256 over scope, operation and key."""
-    return sha256(b"%b\0%b\0%b" % (scope_id.bytes, operation.encode(), key.encode())).digest()[:KEY_BYTES]
+    return sha256(b"\0".join((scope_id.bytes, operation.encode(), key.encode()))).digest()[:KEY_BYTES]
 
 
 def command_body(command: Command | None) -> Mapping[str, Any]:
@@ -29,9 +29,7 @@ def command_body(command: Command | None) -> Mapping[str, Any]:
 
     A field with its default is left out, so that a command which gets another field keeps the keys it has.
     """
-    if command is None:
-        return {}
-    return {name: value for name, default in _fields(type(command)) if (value := getattr(command, name)) != default}
+    return {} if command is None else dict(_said(command))
 
 
 def request_body(request: Request) -> Mapping[str, Any]:
@@ -52,7 +50,14 @@ def digests(body: Mapping[str, Any], secret: bytes) -> bytes:
 
     So a conflict can name the field, and the row tells nothing else.
     """
-    return b"".join([_field_digest(name, body[name], secret) for name in sorted(body)])
+    return b"".join([_field_digest(field, secret) for field in sorted(body.items())])
+
+
+def request_digests(request: Request, secret: bytes) -> bytes:
+    """The digests of ``request_body``."""
+    if request.body is not None or request.linked or request.command is None:
+        return digests(request_body(request), secret)
+    return b"".join([_field_digest(field, secret) for field in _said(request.command)])
 
 
 def differing_field(stored: bytes, sent: bytes, fields: Sequence[str]) -> str | None:
@@ -70,9 +75,14 @@ def _pieces(joined: bytes) -> list[bytes]:
     return [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
 
 
-def _field_digest(name: str, value: object, secret: bytes) -> bytes:
-    encoded = _value_encoder.encode((name, value))
-    if isinstance(value, UUID) or len(encoded) > _REMEMBERED_BYTES_MAX:
+def _said(command: Command) -> list[tuple[str, Any]]:
+    """What ``command_body`` holds, in the order of names."""
+    return [(name, value) for name, default in _fields(type(command)) if (value := getattr(command, name)) != default]
+
+
+def _field_digest(field: tuple[str, Any], secret: bytes) -> bytes:
+    encoded = _value_encoder.encode(field)
+    if isinstance(field[1], UUID) or len(encoded) > _REMEMBERED_BYTES_MAX:
         return blake2b(encoded, key=secret, digest_size=DIGEST_BYTES).digest()
     return _remembered_digest(encoded, secret)
 

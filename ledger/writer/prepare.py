@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 from uuid import UUID
+
+from msgspec import Struct
 
 from ledger import limits
 from ledger.domain.codec import ACCOUNT_PREFIX, tag_of
@@ -23,18 +25,19 @@ from ledger.domain.events import LogForked
 from ledger.domain.evolve import GrantKey
 from ledger.errors import InvalidRequest
 from ledger.ports import Companion, Request
-from ledger.writer.keys import differing_field, digests, key_hash, request_body
+from ledger.writer.keys import differing_field, key_hash, request_body, request_digests
 from ledger.writer.names import names
 
+_Checks = tuple[tuple[tuple[str, int, int], ...], tuple[str, ...], Callable[[Any], None] | None]
 _ADMISSION = tag_of(LogForked)
 """The one event of the ledger that no command writes."""
 
 
-class Prepared(NamedTuple):
+class Prepared(Struct, frozen=True, array_like=True):
     """A request with its names; ``size`` is a rough number of bytes for the batch's bound.
 
     ``accounts``, ``holds``, ``grants`` and ``budgets`` are the ids that its commands name, the first account being the
-    one that answers. ``fields`` names what ``digests`` are of where the request's commands do not tell.
+    one that answers. ``fields`` names what ``digests`` are of; None where the request's commands tell.
     """
 
     request: Request
@@ -45,7 +48,7 @@ class Prepared(NamedTuple):
     holds: tuple[UUID, ...] = ()
     grants: tuple[GrantKey, ...] = ()
     budgets: tuple[UUID, ...] = ()
-    fields: tuple[str, ...] = ()
+    fields: tuple[str, ...] | None = None
 
 
 def prepare(request: Request, secret: bytes) -> Prepared:
@@ -58,14 +61,25 @@ def prepare(request: Request, secret: bytes) -> Prepared:
     scope_id = request.scope_id or (named.accounts[0] if named.accounts else None)
     if scope_id is None:
         raise InvalidRequest("scope_id", "a request without an account names its scope")
-    fields = () if request.body is None else tuple(sorted(request.body))
-    name = key_hash(scope_id, request.operation, request.key)
-    return Prepared(request, name, digests(request_body(request), secret), size, *named, fields)
+    return Prepared(
+        request,
+        key_hash(scope_id, request.operation, request.key),
+        request_digests(request, secret),
+        size,
+        named.accounts,
+        named.holds,
+        named.grants,
+        named.budgets,
+        None if request.body is None else tuple(sorted(request.body)),
+    )
 
 
 def conflict(stored: bytes, prepared: Prepared) -> str | None:
     """The field in which a repeat differs from the request whose digests are ``stored``; None when it is the same."""
-    return differing_field(stored, prepared.digests, prepared.fields or sorted(request_body(prepared.request)))
+    fields = prepared.fields
+    return differing_field(
+        stored, prepared.digests, sorted(request_body(prepared.request)) if fields is None else fields
+    )
 
 
 def check(request: Request) -> int:
@@ -73,14 +87,15 @@ def check(request: Request) -> int:
 
     :raises InvalidRequest: names the field.
     """
-    check_text("key", request.key, limits.KEY_CHARS_MAX, empty=False)
-    check_text("operation", request.operation, limits.KEY_CHARS_MAX, empty=False)
+    check_text("key", request.key, 1, limits.KEY_CHARS_MAX)
+    check_text("operation", request.operation, 1, limits.KEY_CHARS_MAX)
     size = 512
     for companion in (*request.on_accept, *request.on_refuse):
         size += check_companion(companion)
     if request.command is not None:
         check_command(request.command)
-        check_linked(request)
+        if request.linked:
+            check_linked(request)
     elif not request.on_accept or request.linked:
         raise InvalidRequest("command", "nothing to do: neither a command nor an event")
     return size
@@ -88,7 +103,7 @@ def check(request: Request) -> int:
 
 def check_linked(request: Request) -> None:
     """Check commands that are done together."""
-    if len(request.linked) >= limits.LINKED_MAX or (request.linked and isinstance(request.command, SetBudget)):
+    if len(request.linked) >= limits.LINKED_MAX or isinstance(request.command, SetBudget):
         raise InvalidRequest("linked", f"expected commands of accounts, at most {limits.LINKED_MAX} with the first")
     for command in request.linked:
         check_command(command)
@@ -108,13 +123,14 @@ def check_companion(companion: Companion) -> int:
 
 def check_command(command: Command) -> None:
     """Check the numbers and texts of a command against the limits."""
-    for name, low, high in _numbers(type(command)):
+    numbers, texts, further = _checks(type(command))
+    for name, low, high in numbers:
         value = getattr(command, name)
         if value is not None and not low <= value <= high:
             raise InvalidRequest(name, f"expected {low} to {high}")
-    for name in _texts(type(command)):
-        check_text(name, getattr(command, name), limits.TEXT_CHARS_MAX)
-    if (further := _FURTHER.get(type(command))) is not None:
+    for name in texts:
+        check_text(name, getattr(command, name), 0, limits.TEXT_CHARS_MAX)
+    if further is not None:
         further(command)
 
 
@@ -144,19 +160,20 @@ def check_effective(effective_at: datetime) -> None:
         raise InvalidRequest("effective_at", "expected a time with its zone, not before 2000")
 
 
-def check_text(name: str, text: str, chars_max: int, *, empty: bool = True) -> None:
+def check_text(name: str, text: str, chars_min: int, chars_max: int) -> None:
     """Check a text: bounded, storable."""
-    if len(text) > chars_max or (not text and not empty):
-        raise InvalidRequest(name, f"expected {0 if empty else 1} to {chars_max} characters")
-    if text.isascii():
-        storable = "\0" not in text
-    else:
-        storable = "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
-    if not storable:
+    if not chars_min <= len(text) <= chars_max:
+        raise InvalidRequest(name, f"expected {chars_min} to {chars_max} characters")
+    if "\0" in text or not (text.isascii() or all(not "\ud800" <= char <= "\udfff" for char in text)):
         raise InvalidRequest(name, "NUL and lone surrogates cannot be stored")
 
 
 @cache
+def _checks(kind: type[Command]) -> _Checks:
+    """What is checked of a command: numeric fields with their bounds, text fields, and what is its own."""
+    return _numbers(kind), _texts(kind), _FURTHER.get(kind)
+
+
 def _numbers(kind: type[Command]) -> tuple[tuple[str, int, int], ...]:
     """Numeric fields of a command with their bounds."""
     hints = get_type_hints(kind)
@@ -168,7 +185,6 @@ def _numbers(kind: type[Command]) -> tuple[tuple[str, int, int], ...]:
     )
 
 
-@cache
 def _texts(kind: type[Command]) -> tuple[str, ...]:
     """Text fields of a command, whose values are not fixed by their type."""
     hints = get_type_hints(kind)

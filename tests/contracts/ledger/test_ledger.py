@@ -243,6 +243,20 @@ def test_invariant_23_a_callers_body_is_what_counts_and_the_subject_comes_back(w
     assert isinstance(other.verdict, Refused) and other.verdict.facts == {"field": "prompt"}
 
 
+def test_invariant_23_a_body_without_fields_differs_from_one_that_has_some(world: World) -> None:
+    account_id = open_account(world.ledger, credit=5)
+
+    def freeze(key: str, body: dict[str, str]) -> Done | Refused:
+        return world.ledger.submit(
+            request(commands.FreezeAccount(account_id=account_id, reason="x"), key, body=body, origin="caller")
+        ).verdict
+
+    for key, before, after, field in (("a", {"note": "y"}, {}, "body"), ("b", {}, {"note": "y"}, "note")):
+        assert freeze(key, before) == freeze(key, before)
+        other = freeze(key, after)
+        assert isinstance(other, Refused) and other.facts == {"field": field}
+
+
 def test_invariant_24_equal_concurrent_calls_have_one_effect(world: World) -> None:
     account_id = open_account(world.ledger, credit=100)
 
