@@ -86,9 +86,8 @@ def _over(asking: Asking[T], before: Append | None) -> Asking[T]:
 
 
 def _as_it_is(decided: Decided, *, on: bytes) -> Append:
-    """The append with rows of its own: the next batch changes those that are remembered."""
+    """The append with holds of its own: the next batch changes those that are remembered."""
     append = decided.append
     append.decided_on = on
     append.holds = [copy(hold) for hold in append.holds]
-    append.grants = [(account_id, copy(grant)) for account_id, grant in append.grants]
     return append

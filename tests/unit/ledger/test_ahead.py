@@ -183,7 +183,7 @@ def test_a_budget_that_is_lowered_or_used_in_flight_binds() -> None:
 
     site.care(limited(20 * CREDIT))
     site.care(wanted())
-    first, second = both(site, [wanted()], [wanted(), limited(11 * CREDIT)])
+    first, second = both(site, [wanted()], [wanted(), limited(30 * CREDIT)])
     assert (codes(first), codes(second)) == (["done"], ["done", "done"])
     first, second = both(site, [limited(15 * CREDIT)], [wanted(), noted()])
     assert (codes(first), codes(second)) == (["done"], ["budget-exceeded", "done"])
@@ -210,6 +210,20 @@ def test_what_is_on_its_way_is_written_as_it_was_decided() -> None:
     assert site.database.holds[hold_id].state == "open"
     site.land(behind)
     assert site.database.holds[hold_id].state == "committed"
+
+
+def test_a_hold_that_expired_in_flight_and_is_finished_late_is_written_as_expired_first() -> None:
+    site = Site()
+    account_id, hold_id = site.account(), uuid4()
+    site.care(request(hold(account_id, hold_id)))
+    site.clock.pass_s(LEASE_S + 1)
+    flying = site.plan(request(commands.ExpireHold(account_id=account_id, hold_id=hold_id)))
+    late = commands.CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=CREDIT, late=True)
+    behind = site.plan(request(late), before=flying)
+    site.land(flying)
+    assert (site.database.holds[hold_id].state, site.database.holds[hold_id].committed_ucr) == ("expired", 0)
+    assert codes(site.land(behind)) == ["done"]
+    assert site.database.holds[hold_id].committed_ucr == CREDIT
 
 
 def test_invariant_26_somebody_else_who_writes_first_undoes_it() -> None:

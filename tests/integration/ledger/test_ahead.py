@@ -1,0 +1,149 @@
+"""Batches decided ahead on PostgreSQL: connections that break under them, others who write, callers who see nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg_pool import ConnectionPool
+
+from ledger import errors, limits
+from ledger.domain import commands
+from ledger.domain.verdicts import Done
+from ledger.drivers import Driver
+from ledger.store.connection import WriterStore
+from ledger.store.postgres import PostgresLedger
+from ledger.verify import verify
+from ledger.writer.requests import Append, ReadAhead, WriterRequest
+from ledger.writer_thread import WriterThread
+from tallystick.clock import SystemClock
+from tests.support.ledger import CREDIT, open_account, request
+from tests.support.servers import Database
+
+SECRET = b"a secret for tests"
+CALLERS = 16
+EACH = 40
+
+
+class WatchedStore(WriterStore):
+    """Counts what comes of batches that are decided ahead, and breaks connections now and then."""
+
+    def __init__(self, url: str, breaks: float = 0.0) -> None:
+        super().__init__(url, SystemClock(), time.sleep)
+        self.counts: Counter[str] = Counter()
+        self._dice = Random(11)
+        self._breaks = breaks
+
+    def answer(self, request: WriterRequest) -> Any:
+        ahead = isinstance(request, Append) and request.decided_on is not None
+        if ahead and self._dice.random() < self._breaks:
+            self.counts["cut"] += 1
+            self._close_appending()
+            raise errors.ConnectionLost("cut before")
+        try:
+            told = super().answer(request)
+        except errors.Overtaken:
+            self.counts["overtaken"] += 1
+            raise
+        if ahead and self._dice.random() < self._breaks:
+            self.counts["lost"] += 1
+            self._close_appending()
+            raise errors.ConnectionLost("cut after")
+        self.counts["landed"] += ahead
+        return told
+
+    def look(self, request: WriterRequest) -> Any:
+        if isinstance(request, ReadAhead) and self._dice.random() < self._breaks:
+            self.counts["blind"] += 1
+            self._close_looking()
+            raise errors.ConnectionLost("cut before")
+        return super().look(request)
+
+
+@contextmanager
+def writing(store: WatchedStore, account_id: UUID) -> Iterator[WriterThread]:
+    """A writer that has been alone for long enough to go ahead."""
+    writer = WriterThread(store, SECRET)
+    try:
+        for _ in range(limits.AHEAD_AFTER + 2):
+            writer.submit(debit(account_id))
+        yield writer
+    finally:
+        writer.close()
+
+
+def debit(account_id: UUID) -> Any:
+    return request(
+        commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="x"), uuid4().hex
+    )
+
+
+def spend(writers: Sequence[WriterThread], accounts: Sequence[UUID]) -> int:
+    """Debits from many callers at once; how many were done."""
+
+    def call(number: int) -> int:
+        writer = writers[number % len(writers)]
+        wanted = [debit(accounts[(number + turn) % len(accounts)]) for turn in range(EACH)]
+        return sum(isinstance(writer.submit(one).verdict, Done) for one in wanted)
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        return sum(threads.map(call, range(CALLERS)))
+
+
+def spent(ledger: PostgresLedger, accounts: Sequence[UUID]) -> int:
+    """Credits that are gone."""
+    balances = [ledger.balance(account_id) for account_id in accounts]
+    return sum(1_000 - balance.available_ucr // CREDIT for balance in balances if balance is not None)
+
+
+def is_clean(pool: ConnectionPool) -> bool:
+    """Whether the whole log and its state verify."""
+    assert Driver(pool).drive(verify()).findings == ()
+    return True
+
+
+def test_invariant_14_broken_connections_under_batches_decided_ahead_lose_and_repeat_nothing(
+    database: Database, pool: ConnectionPool, postgres_ledger: PostgresLedger
+) -> None:
+    accounts = [open_account(postgres_ledger, credit=1_000) for _ in range(5)]
+    store = WatchedStore(database.writer_url, breaks=0.1)
+    with writing(store, accounts[0]) as writer:
+        before = spent(postgres_ledger, accounts)
+        assert spend([writer], accounts) == CALLERS * EACH
+    assert spent(postgres_ledger, accounts) == before + CALLERS * EACH
+    assert min(store.counts[kind] for kind in ("landed", "cut", "lost", "blind")) > 0, store.counts
+    assert is_clean(pool)
+
+
+def test_invariant_26_writers_that_overtake_each_other_spend_nothing_twice(
+    database: Database, pool: ConnectionPool, postgres_ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.writer_thread.may_go_ahead", lambda memory: memory.head is not None)  # always try
+    accounts = [open_account(postgres_ledger, credit=1_000) for _ in range(2)]
+    stores = [WatchedStore(database.writer_url) for _ in range(2)]
+    with writing(stores[0], accounts[0]) as first, writing(stores[1], accounts[0]) as second:
+        before = spent(postgres_ledger, accounts)
+        assert spend([first, second], accounts) == CALLERS * EACH
+    assert spent(postgres_ledger, accounts) == before + CALLERS * EACH
+    assert sum(store.counts["overtaken"] for store in stores) > 0
+    assert is_clean(pool)
+
+
+def test_a_writer_that_stops_answers_what_is_on_its_way(database: Database, postgres_ledger: PostgresLedger) -> None:
+    account_id = open_account(postgres_ledger, credit=1_000)
+    store = WatchedStore(database.writer_url)
+    with writing(store, account_id) as writer, ThreadPoolExecutor(CALLERS) as threads:
+        before = spent(postgres_ledger, [account_id])
+        asked = [threads.submit(writer.submit, debit(account_id)) for _ in range(200)]
+        time.sleep(0.02)
+        writer.close()
+        ended = [one.exception(timeout=10) for one in asked]
+    assert all(error is None or isinstance(error, errors.NotDone) for error in ended)
+    assert spent(postgres_ledger, [account_id]) == before + sum(error is None for error in ended)
