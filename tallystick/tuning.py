@@ -1,4 +1,4 @@
-"""Settings of the Python process for those that run the ledger's writer."""
+"""Settings of the Python process for those that run the ledger's writer, or read the whole log."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from ledger.domain.events import VerdictsSealed
 from ledger.domain.verdicts import Done, Verdict, decode_verdict
 from ledger.proof.reading import Reading
 from ledger.proof.verdicts import NO_VERDICTS, chained
-from ledger.sansio import Row, Run, Statement
+from ledger.sansio import Run, Statement
 from ledger.writer.seal import seal
 
 PAGE = 4_000
@@ -32,7 +32,6 @@ OPEN = Statement(
     """,
 )
 CLOSE = Statement("verify-close-verdicts", "CLOSE verify_verdicts")
-FETCH = Statement("verify-fetch-verdicts", f"FETCH FORWARD {PAGE} FROM verify_verdicts")
 
 
 class _Row(NamedTuple):
@@ -40,6 +39,9 @@ class _Row(NamedTuple):
     key_hash: bytes
     digests: bytes
     verdict: bytes
+
+
+FETCH = Statement("verify-fetch-verdicts", f"FETCH FORWARD {PAGE} FROM verify_verdicts", _Row)
 
 
 class AnswerCheck:
@@ -68,9 +70,9 @@ class AnswerCheck:
     def read(self, last: int) -> Reading[None]:
         """Read the verdicts up to a position."""
         while not self._exhausted and not (self._rows and self._rows[-1].position > last):
-            rows: list[Row] = yield Run(FETCH, {})
+            rows: list[_Row] = yield Run(FETCH, {})
             self._exhausted = len(rows) < PAGE
-            self._rows += [_Row._make(row.values()) for row in rows]
+            self._rows += rows
 
     def feed(self, position: int, key_hash: bytes, digests: bytes, verdict: bytes) -> None:
         """Give it a verdict that is not read from the database."""

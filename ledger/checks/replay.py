@@ -50,21 +50,22 @@ class Replay:
     def __init__(self) -> None:
         self.position = 0
         self.log_hash: bytes = GENESIS
-        self.streams: dict[UUID, Stream] = {}
+        self.streams: dict[int, Stream] = {}
+        """By the number that a stream's id is: an id itself takes ten times as long to look up."""
         self.accounts: dict[UUID, Account] = {}
         self.rows = Rows()
         self.budgets = Budgets()
         self.snapshots: list[Snapshot] = []
-        self.touched: dict[UUID, Stream] = {}
+        self.touched: dict[int, Stream] = {}
         self.stream = Stream()
         self._links = Links()
 
     def take(self, event: RecordedEvent) -> Finding | None:
         """Take the next event, of ``stream``; what is wrong with it."""
         position, _, version, tag, *_, digest = event
-        stream = self.streams.get(event.stream_id)
+        stream = self.streams.get(event.stream_id.int)
         if stream is None:
-            stream = self.streams[event.stream_id] = Stream()
+            stream = self.streams[event.stream_id.int] = Stream()
         if position != self.position + 1:
             return Finding(self.position + 1, f"missing: the log goes on at {position}")
         if version != stream.version + 1:
@@ -81,12 +82,12 @@ class Replay:
     def check_touched(self) -> Finding | None:
         """Check the sums of the accounts that were touched since the last call."""
         touched, self.touched = self.touched, {}
-        for account_id, stream in touched.items():
+        for stream in touched.values():
             assert stream.account is not None
             try:
                 stream.account.check()
             except AssertionError as error:
-                return Finding(stream.position, f"account {account_id}: {error}")
+                return Finding(stream.position, f"account {stream.account.account_id}: {error}")
         return None
 
     def _evolve(self, event: RecordedEvent, stream: Stream) -> Finding | None:
@@ -102,7 +103,7 @@ class Replay:
         except (AssertionError, KeyError, msgspec.ValidationError) as error:
             return Finding(event.position, f"account {event.stream_id}: {error}")
         account.hash = event.hash
-        self.touched[event.stream_id] = stream
+        self.touched[event.stream_id.int] = stream
         if account.version % SNAPSHOT_EVERY == 0:
             state = encode_account(account)
             one = Snapshot(account.account_id, account.version, event.position, event.recorded_at, state)

@@ -129,7 +129,7 @@ def _words(table: _Table, row: Row) -> str:
 
 
 def _end(replay: Replay, stream_id: UUID) -> int:
-    found = replay.streams.get(stream_id)
+    found = replay.streams.get(stream_id.int)
     return found.position if found else 0
 
 

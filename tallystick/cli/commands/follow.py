@@ -11,6 +11,7 @@ from tallystick.read_models import own_pool, rebuild, rebuildable
 from tallystick.run_process import parts_of, until_stopped
 from tallystick.schema import require_migrated
 from tallystick.settings import Settings
+from tallystick.tuning import tune_process
 from tallystick.wiring import Background
 
 
@@ -44,6 +45,7 @@ def _rebuild(settings: Settings, name: str) -> None:
     if name not in models:
         raise click.BadParameter(f"expected one of {', '.join(models)}", param_hint="--rebuild")
     with own_pool(settings) as pool, progress_bar(f"rebuilding {name}") as progress:
+        tune_process()
         head = PostgresReader(pool).head()
         rebuild(models[name], Driver(pool), head, progress)
     click.echo(f"{name} is rebuilt up to event {head}")

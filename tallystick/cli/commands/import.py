@@ -16,6 +16,7 @@ from ledger.proof.errors import ProofError
 from ledger.proof.records import Reader
 from tallystick.cli.common import json_option, print_json, progress_bar, running
 from tallystick.schema import require_migrated
+from tallystick.tuning import tune_process
 
 
 @click.command("import")
@@ -28,6 +29,7 @@ def command(*, path: Path, as_json: bool) -> None:
     """
     with running() as settings, gzip.open(path, "rb") as file, progress_bar("importing") as progress:
         require_migrated(settings)
+        tune_process()
         assert settings.database_owner_url is not None
         with ConnectionPool(settings.database_owner_url, min_size=1, max_size=1, open=True) as pool:
             try:

@@ -18,6 +18,7 @@ from tallystick.cli.common import json_option, ok_mark, print_json, running
 from tallystick.heads import heads_place, read_heads
 from tallystick.read_models import checked
 from tallystick.settings import Settings
+from tallystick.tuning import tune_process
 
 
 @click.command("verify")
@@ -31,6 +32,7 @@ from tallystick.settings import Settings
 def command(*, places: tuple[str, ...], as_json: bool) -> None:
     """Replay the log against hashes, signed heads, state and read models; exit 1 naming the first bad position."""
     with running() as settings, _pool(settings.database_url) as pool:
+        tune_process()
         start = time.perf_counter()
         report = Driver(pool).drive(verify(_heads(places, settings)))
         projected = None if report.findings else checked(settings)
