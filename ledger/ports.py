@@ -35,7 +35,7 @@ class Ids(Protocol):
         ...
 
 
-class Companion(Struct, frozen=True):
+class Companion(Struct, frozen=True, gc=False):
     """Events of another stream, appended with the command or not at all.
 
     ``after_version`` is the version the first of them follows: 0 claims a stream that must not exist yet.
@@ -49,7 +49,7 @@ class Companion(Struct, frozen=True):
 Origin = Literal["caller", "system"]
 
 
-class Request(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One thing to do, at most once.
 
     ``key`` with ``operation`` and ``scope_id`` (by default the command's account) names the request for ever.

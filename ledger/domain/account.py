@@ -20,7 +20,7 @@ STATE_FORMAT = 2
 AccountStatus = Literal["open", "frozen", "closed"]
 
 
-class Grant(Struct, kw_only=True, array_like=True):
+class Grant(Struct, kw_only=True, array_like=True, gc=False):
     """A grant. ``order`` is its version in the stream, the last but one key of the burn order.
 
     ``freeze_limit_ucr`` is how much of it is disputed (0: no dispute). ``claims`` are on what is held now, the oldest
@@ -93,7 +93,7 @@ class Grant(Struct, kw_only=True, array_like=True):
         assert self.frozen_ucr <= self.freeze_limit_ucr
 
 
-class Account(Struct, kw_only=True, array_like=True):
+class Account(Struct, kw_only=True, array_like=True, gc=False):
     """An account at one version. ``hash`` is the hash of its last event; ``version`` 0 is an account not opened.
 
     ``overdraft_held_ucr`` is the part of ``held_ucr`` that no grant covers. ``claims`` counts grants with a claim.
@@ -176,7 +176,7 @@ class Account(Struct, kw_only=True, array_like=True):
         assert self.overdraft_held_ucr >= 0 and self.open_holds >= 0 and self.claims == claims
 
 
-class Hold(Struct, kw_only=True, array_like=True):
+class Hold(Struct, kw_only=True, array_like=True, gc=False):
     """A hold, or a debit without one, kept for ever.
 
     ``slices`` are what it still pins, in burn order; ``spent`` what it has debited, in the order of spending, less
@@ -204,7 +204,7 @@ class Hold(Struct, kw_only=True, array_like=True):
         return total_ucr(self.slices)
 
 
-class HoldParts(Struct, frozen=True, array_like=True):
+class HoldParts(Struct, frozen=True, array_like=True, gc=False):
     """What stands in one column of a hold's row."""
 
     slices: tuple[Slice, ...] = ()

@@ -16,7 +16,7 @@ from ledger import limits
 from ledger.domain.events import AdjustmentCause, BudgetSubject, BudgetWindow, GrantKind, RevokeCause, SpentAs
 
 
-class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Ask(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What all commands have in common.
 
     ``minted`` names the ids that we make, or that stand in the key already: a key's repeat is not compared by them.

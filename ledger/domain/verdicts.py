@@ -11,7 +11,7 @@ from msgspec import Struct, msgpack
 from ledger.errors import Refusal
 
 
-class Done(Struct, frozen=True, kw_only=True, array_like=True, tag="done.v1"):
+class Done(Struct, frozen=True, kw_only=True, array_like=True, tag="done.v1", gc=False):
     """Accepted. Sums are the account's right after it (zero where no account was named).
 
     ``subject_id`` is what the request was about (the hold, the job …), as sent the first time.
@@ -31,7 +31,7 @@ class Done(Struct, frozen=True, kw_only=True, array_like=True, tag="done.v1"):
         return self.posted_ucr - self.held_ucr - self.frozen_ucr
 
 
-class Refused(Struct, frozen=True, kw_only=True, array_like=True, tag="refused.v1"):
+class Refused(Struct, frozen=True, kw_only=True, array_like=True, tag="refused.v1", gc=False):
     """Refused: a stable ``code``, the figures behind it, and whether the same may succeed later."""
 
     code: str
@@ -44,7 +44,7 @@ class Refused(Struct, frozen=True, kw_only=True, array_like=True, tag="refused.v
 Verdict = Done | Refused
 
 
-class Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True, gc=False):
     """A verdict, and whether it had been given before."""
 
     verdict: Verdict

@@ -1,4 +1,8 @@
-"""What events are made of: kinds, causes and parts, and the two forms in which an event is stored."""
+"""What events are made of: kinds, causes and parts, and the two forms in which an event is stored.
+
+Plain data is in no cycle. A batch makes tens of thousands of such objects, which die together: ``gc=False``, here and
+wherever else plain data stands, keeps the collector from walking over them in the middle of it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ OVERDRAFT = UUID(int=0)
 """Stands where a slice names its grant, for the part that no grant covers."""
 
 
-class Slice(Struct, frozen=True, array_like=True):
+class Slice(Struct, frozen=True, array_like=True, gc=False):
     """A part of one grant, or of the overdraft: what a hold pins, a debit spends or a release returns."""
 
     grant_id: UUID
@@ -43,14 +47,14 @@ def total_ucr(parts: Iterable[Slice | Claim | DebtPart]) -> int:
     return amount_ucr
 
 
-class BudgetUse(Struct, frozen=True, array_like=True):
+class BudgetUse(Struct, frozen=True, array_like=True, gc=False):
     """A budget that a hold or debit counts against, and the start of the window it was taken in."""
 
     budget_id: UUID
     window_start: datetime
 
 
-class Claim(Struct, frozen=True, array_like=True):
+class Claim(Struct, frozen=True, array_like=True, gc=False):
     """A part of what is held that will be revoked as it comes back, why, and who bears it if it is spent instead."""
 
     cause: RevokeCause
@@ -58,7 +62,7 @@ class Claim(Struct, frozen=True, array_like=True):
     amount_ucr: int
 
 
-class DebtPart(Struct, frozen=True, array_like=True):
+class DebtPart(Struct, frozen=True, array_like=True, gc=False):
     """A part of the account's debt: why it arose, and from which grant if it was revoked."""
 
     cause: DebtCause
@@ -66,7 +70,7 @@ class DebtPart(Struct, frozen=True, array_like=True):
     amount_ucr: int
 
 
-class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True):
+class Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True, gc=False):
     """What all events of accounts have in common: their form, a MessagePack array that begins with the tag.
 
     There are many of them, and a tag never changes, so that names need not be repeated in each: the order of the
@@ -78,7 +82,7 @@ class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     """What the ledger's other events have in common: a JSON object, as everywhere else."""
 
 
-class TransferPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True):
+class TransferPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, array_like=True, gc=False):
     """A bucket that arrives by transfer: what its origin was, with the cost basis of what moved."""
 
     grant_id: UUID

@@ -83,7 +83,7 @@ def timestamps(values: Sequence[datetime | None]) -> Column:
     parts: list[bytes] = []
     last, framed = None, _NULL
     for value in values:
-        if value is not last:  # neighbours are often the batch's own time
+        if value != last:  # neighbours are often the batch's own time, or as long after it
             last = value
             framed = _NULL if value is None else _FRAMED_INT8(8, microseconds(value) - _POSTGRES_EPOCH_US)
         parts.append(framed)

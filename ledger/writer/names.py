@@ -23,7 +23,7 @@ from ledger.domain.rules.spending import bucket_of
 from ledger.ports import Request
 
 
-class Names(Struct, frozen=True):
+class Names(Struct, frozen=True, gc=False):
     """Ids by kind; of the accounts the first is the one that answers."""
 
     accounts: tuple[UUID, ...] = ()

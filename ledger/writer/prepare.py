@@ -33,7 +33,7 @@ _ADMISSION = tag_of(LogForked)
 """The one event of the ledger that no command writes."""
 
 
-class Prepared(Struct, frozen=True, array_like=True):
+class Prepared(Struct, frozen=True, array_like=True, gc=False):
     """A request with its names; ``size`` is a rough number of bytes for the batch's bound.
 
     ``accounts``, ``holds``, ``grants`` and ``budgets`` are the ids that its commands name, the first account being the
