@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
 from threading import Event as Signal
 from typing import Any, Self
@@ -23,15 +24,17 @@ from ledger.follower import follow_once
 from ledger.ports import Companion, LedgerWriter, Request
 from ledger.remote.client import WriterClient
 from ledger.store.memory import MemoryDatabase, MemoryLedger
+from ledger.writer.ahead import may_go_ahead
 from ledger.writer.chain import GENESIS
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import prepare
-from ledger.writer.requests import Head, ReadUnderLock, UnderLock, WriterRequest
+from ledger.writer.requests import Append, Head, ReadUnderLock, UnderLock, WriterRequest
 from ledger.writer_thread import WriterThread
 from tests.support.domain import D1, G1, G2, H1, NOON, OURS, R1, WHO, Life, after
 from tests.support.ledger import ManualClock, open_account, request
 
+BEGINNING = Head(0, GENESIS, NOON)
 BOUNDS = {name: value for name, value in vars(limits).items() if name.isupper()}
 Patch = pytest.MonkeyPatch
 BITES: dict[str, Callable[[Patch], None]] = {}
@@ -283,7 +286,7 @@ def accounts_cached_max(_: Patch) -> None:
     memory = Memory(accounts_max=10)
     for number in range(100):
         account = Account(account_id=UUID(int=number), organisation_id=OURS, version=1)
-        memory.keep({account.account_id: account}, [], b"")
+        memory.keep({account.account_id: account}, [], BEGINNING)
         known = sum(memory.get(UUID(int=seen)) is not None for seen in range(100))
         assert memory.get(account.account_id) is account and known <= 10 + 1, "and what the last batch touched"
 
@@ -295,8 +298,30 @@ def holds_cached_max(patch: Patch) -> None:
     life.grant()
     for number in range(3):
         life.hold(UUID(int=number + 1), 1)
-        memory.keep({}, [life.rows.holds[UUID(int=number + 1)]], b"")
+        memory.keep({}, [life.rows.holds[UUID(int=number + 1)]], BEGINNING)
         assert len(memory.holds) == [1, 2, 0][number]
+
+
+@bites
+def ahead_after(_: Patch) -> None:
+    memory = Memory()
+    for looks in range(limits.AHEAD_AFTER):
+        memory.see(BEGINNING)
+        assert not may_go_ahead(memory), looks
+    memory.see(BEGINNING)
+    assert may_go_ahead(memory)
+
+
+@bites
+def ahead_max_s(patch: Patch) -> None:
+    patch.setattr(limits, "AHEAD_MAX_S", 3.0)
+    for waited_s, refused in ((3.0, False), (3.1, True)):
+        clock = ManualClock()
+        database = MemoryDatabase(clock)
+        append = Append(Head(0, GENESIS, clock.now()), 0, decided_on=GENESIS)
+        clock.pass_s(waited_s)
+        with pytest.raises(errors.Overtaken) if refused else nullcontext():
+            database.answer(append)
 
 
 @bites
@@ -327,6 +352,8 @@ class Blocked:
     def answer(self, request: WriterRequest) -> Any:
         """As the twin answers."""
         return self.database.answer(request)
+
+    look = answer
 
     def close(self) -> None:
         """Nothing is held."""
@@ -392,10 +419,13 @@ def test_a_bound_bites(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     BITES[name](monkeypatch)
 
 
+FRACTIONS = {"SUBMIT_TIMEOUT_S", "CLOCK_SKEW_MAX_S", "HEAD_AHEAD_MAX_S", "AHEAD_MAX_S"}
+
+
 def test_bounds_are_whole_and_above_zero() -> None:
     for name, value in BOUNDS.items():
         assert value > 0, name
-        assert isinstance(value, float if name in {"SUBMIT_TIMEOUT_S", "CLOCK_SKEW_MAX_S", "HEAD_AHEAD_MAX_S"} else int)
+        assert isinstance(value, float if name in FRACTIONS else int)
 
 
 def test_the_largest_events_that_commands_can_cause_fit_the_bound_of_events() -> None:
