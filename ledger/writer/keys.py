@@ -77,20 +77,37 @@ def _pieces(joined: bytes) -> list[bytes]:
 
 def _said(command: Command) -> list[tuple[str, Any]]:
     """What ``command_body`` holds, in the order of names."""
-    return [(name, value) for name, default in _fields(type(command)) if (value := getattr(command, name)) != default]
+    said: list[tuple[str, Any]] = []
+    for name, default in _fields(type(command)):
+        value = getattr(command, name)
+        if value is not default and value != default:
+            said.append((name, value))
+    return said
 
 
 def _field_digest(field: tuple[str, Any], secret: bytes) -> bytes:
     encoded = _value_encoder.encode(field)
     if isinstance(field[1], UUID) or len(encoded) > _REMEMBERED_BYTES_MAX:
-        return blake2b(encoded, key=secret, digest_size=DIGEST_BYTES).digest()
+        return _digest(encoded, secret)
     return _remembered_digest(encoded, secret)
 
 
 @lru_cache(maxsize=4096)
 def _remembered_digest(encoded: bytes, secret: bytes) -> bytes:
     """Most fields have few values: a digest costs ten times what remembering it does."""
-    return blake2b(encoded, key=secret, digest_size=DIGEST_BYTES).digest()
+    return _digest(encoded, secret)
+
+
+def _digest(encoded: bytes, secret: bytes) -> bytes:
+    hasher = _keyed(secret).copy()
+    hasher.update(encoded)
+    return hasher.digest()
+
+
+@cache
+def _keyed(secret: bytes) -> blake2b:
+    """The key is a block of its own: it is hashed once."""
+    return blake2b(key=secret, digest_size=DIGEST_BYTES)
 
 
 @cache
