@@ -6,7 +6,7 @@ import re
 
 from ledger.limits import AMOUNT_MAX_UCR, UCR_PER_CREDIT
 
-_CREDITS = re.compile(r"(?P<whole>0|[1-9][0-9]{0,18})(?:\.(?P<part>[0-9]{1,6}))?")
+_CREDITS = re.compile(r"(0|[1-9][0-9]{0,18})(?:\.([0-9]{1,6}))?")
 
 
 def parse_credits(text: str) -> int:
@@ -18,7 +18,8 @@ def parse_credits(text: str) -> int:
     if match is None:
         message = "expected a decimal string with at most six decimals, without sign or exponent"
         raise ValueError(message)
-    amount_ucr = int(match["whole"]) * UCR_PER_CREDIT + int((match["part"] or "").ljust(6, "0"))
+    whole, part = match.groups()
+    amount_ucr = int(whole) * UCR_PER_CREDIT + (int(part.ljust(6, "0")) if part else 0)
     if not 0 < amount_ucr <= AMOUNT_MAX_UCR:
         message = f"expected more than 0 and at most {AMOUNT_MAX_UCR // UCR_PER_CREDIT} credits"
         raise ValueError(message)
@@ -27,7 +28,7 @@ def parse_credits(text: str) -> int:
 
 def format_credits(amount_ucr: int) -> str:
     """Write micro-credits as the shortest decimal string: ``-12_500_000`` is ``"-12.5"``."""
-    sign = "-" if amount_ucr < 0 else ""
-    whole, part = divmod(abs(amount_ucr), UCR_PER_CREDIT)
-    decimals = f"{part:06d}".rstrip("0")
-    return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
+    if amount_ucr < 0:
+        return f"-{format_credits(-amount_ucr)}"
+    whole, part = divmod(amount_ucr, UCR_PER_CREDIT)
+    return f"{whole}.{part:06d}".rstrip("0") if part else str(whole)

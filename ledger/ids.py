@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
-_ENTROPY_BYTES, _DIGITS = 10, 32
+_ENTROPY_BYTES = 10
+_DIGITS = re.compile("[0-9a-f]{32}")
 _KINDS = frozenset(
     {"acc", "org", "key", "top", "chg", "rcp", "job", "att", "hold", "grant", "evt", "debit", "img", "quo"}
     | {"adj", "budget", "link", "move", "undo"}
@@ -33,10 +35,10 @@ def parse(kind: str, text: str) -> UUID:
     """
     assert kind in _KINDS, kind
     prefix, _, digits = text.partition("_")
-    if prefix != kind or len(digits) != _DIGITS or set(digits) - set("0123456789abcdef"):
+    if prefix != kind or _DIGITS.fullmatch(digits) is None:
         message = f"expected {kind}_ and 32 hex digits"
         raise ValueError(message)
-    return UUID(hex=digits)
+    return UUID(int=int(digits, 16))
 
 
 def parse_any(text: str) -> UUID:
