@@ -22,24 +22,44 @@ AT_ONCE_MAX = 8
 """Most events of a batch that is one statement: a lone caller waits for every statement, a large batch for none."""
 
 
-def append(connection: Connection, batch: Append) -> float:
-    """Insert a whole batch and commit, in one pipeline; how long the lock was waited for, if it was not held yet."""
-    waiting = None
+def append(connection: Connection, batch: Append) -> None:
+    """Insert a whole batch and commit the open transaction, in one pipeline."""
     with connection.pipeline():
-        if batch.decided_on is not None:
-            connection.execute(sql.LOCK)
-            waiting = connection.execute(sql.STILL_THERE, _decided(batch), binary=True)
         if 0 < len(batch.events) <= AT_ONCE_MAX:
-            _append_at_once(connection, batch)
+            connection.execute(sql.APPEND_AT_ONCE, [*_columns_at_once(batch), *_head(batch)])
         else:
             _append_by_kind(connection, batch)
-        write_more(connection, batch)
-        if batch.traces:
-            positions, traceparents = zip(*batch.traces, strict=True)
-            connection.execute(sql.INSERT_TRACES, [int8s(positions), texts(traceparents)])
+        _append_more(connection, batch)
         connection.commit()
-    row = waiting.fetchone() if waiting is not None else None
-    return row[0] if row is not None else 0.0
+
+
+def append_ahead(connection: Connection, batch: Append) -> float:
+    """Take the lock and insert what was decided without it, in one pipeline; how long the lock was waited for.
+
+    Outside an explicit transaction a pipeline is one: it commits as a whole at its end, or an error undoes all of it.
+
+    :raises psycopg.errors.DivisionByZero: the log does not end any more where the batch was decided.
+    """
+    connection.autocommit = True
+    with connection.pipeline():
+        connection.execute(sql.LOCK)
+        if len(batch.events) <= AT_ONCE_MAX:
+            columns = [*_columns_at_once(batch), *_decided(batch), *_head(batch)]
+            found = connection.execute(sql.APPEND_AT_ONCE_AHEAD, columns, binary=True)
+        else:
+            found = connection.execute(sql.STILL_THERE, _decided(batch), binary=True)
+            _append_by_kind(connection, batch)
+        _append_more(connection, batch)
+    row = found.fetchone()
+    assert row is not None, "the log has no head: not migrated"
+    return row[0]
+
+
+def _append_more(connection: Connection, batch: Append) -> None:
+    write_more(connection, batch)
+    if batch.traces:
+        positions, traceparents = zip(*batch.traces, strict=True)
+        connection.execute(sql.INSERT_TRACES, [int8s(positions), texts(traceparents)])
 
 
 def insert_events(connection: Connection, batch: Append) -> None:
@@ -48,18 +68,16 @@ def insert_events(connection: Connection, batch: Append) -> None:
     connection.execute(sql.MOVE_HEAD, _head(batch))
 
 
-def _append_at_once(connection: Connection, batch: Append) -> None:
+def _columns_at_once(batch: Append) -> list[Any]:
     account_ids, _organisations, *others = _account_columns(_changed_accounts(batch))
-    columns = [
+    return [
         *_event_columns(batch),
         *_verdict_columns(batch.verdicts),
         *_account_columns(_opened_accounts(batch)),
         *[account_ids, *others],
         *_opened_columns(_opened_holds(batch)),
         *_changed_columns(_changed_holds(batch)),
-        *_head(batch),
     ]
-    connection.execute(sql.APPEND_AT_ONCE, columns)
 
 
 def _append_by_kind(connection: Connection, batch: Append) -> None:

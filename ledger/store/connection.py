@@ -25,7 +25,7 @@ from ledger.domain.account import Hold, decode_parts
 from ledger.domain.codec import RecordedEvent
 from ledger.ports import Clock
 from ledger.store import statements as sql
-from ledger.store.append import Connection, append
+from ledger.store.append import Connection, append, append_ahead
 from ledger.store.arrays import Column, ColumnDumper, byteas, int8s, raw_uuids, uuids
 from ledger.store.more import read_more, read_refusals
 from ledger.writer.chain import GENESIS
@@ -79,7 +79,8 @@ class WriterStore:
             case ReadUnderLock():
                 return self._guarded(lambda connection: read_under_lock(connection, request, self._clock))
             case Append():
-                return self._guarded(lambda connection: append(connection, request))
+                how = append if request.decided_on is None else append_ahead
+                return self._guarded(lambda connection: how(connection, request))
             case ReadAccountStream():
                 return self._guarded(lambda connection: read_stream(connection, request))
             case ReadMore():
@@ -132,7 +133,6 @@ class WriterStore:
                 self._connection = connect(self._conninfo)
             return work(self._connection)
         except pg.DivisionByZero as error:
-            self._rollback()
             raise errors.Overtaken("the log does not end where the batch was decided") from error
         except pg.ProgramLimitExceeded as error:
             raise errors.BatchRefused(str(error)) from error
@@ -174,6 +174,7 @@ def read_under_lock(connection: Connection, request: ReadUnderLock, clock: Clock
 
     What the writer is certain of is read in a second one, only when the head is not the one it left.
     """
+    connection.autocommit = False
     with connection.pipeline():
         connection.execute(sql.LOCK)
         found = connection.execute(sql.HEAD, binary=True)

@@ -131,7 +131,7 @@ class MemoryDatabase:
         events = self.streams.get(stream_id)
         return StreamHead(events[-1].version, events[-1].hash) if events else StreamHead(0, GENESIS)
 
-    def _append(self, batch: Append) -> float:
+    def _append(self, batch: Append) -> float | None:
         if batch.decided_on is not None:
             self._check_decided(batch)
         keys = [row.key_hash for row in batch.verdicts]
@@ -167,7 +167,7 @@ class MemoryDatabase:
         self.usage.update(batch.usage)
         self.refusals.update({(account_id, day): count for account_id, day, count in batch.refusals})
         self.head = batch.head
-        return 0.0
+        return None if batch.decided_on is None else 0.0
 
     def _check_decided(self, batch: Append) -> None:
         since_s = (self._clock.now() - batch.head.recorded_at).total_seconds()

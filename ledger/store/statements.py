@@ -28,10 +28,10 @@ FROM log_head
 
 STILL_THERE = """
 SELECT extract(EPOCH FROM clock_timestamp() - transaction_timestamp())::float8
-       / (hash = %b AND clock_timestamp() BETWEEN %b AND %b)::int
+       / (hash = %b AND clock_timestamp() BETWEEN %b AND %b)::int AS waited_s
 FROM log_head
 """
-"""What the lock was waited for; a division by zero, which undoes the rest of the pipeline, if the log has moved on."""
+"""What the lock was waited for; a division by zero, which undoes the whole pipeline, if the log has moved on."""
 
 VERDICTS = "SELECT key_hash, digests, verdict FROM verdicts WHERE key_hash = ANY(%b)"
 
@@ -122,13 +122,22 @@ SELECT pg_notify('tallystick_log', position::text) FROM moved
 """
 """Followers are told with the commit."""
 
-APPEND_AT_ONCE = f"""
+_AT_ONCE = f"""
 WITH new_events AS ({INSERT_EVENTS}),
 new_verdicts AS ({INSERT_VERDICTS}),
 new_accounts AS ({INSERT_ACCOUNTS}),
 changed_accounts AS ({UPDATE_ACCOUNTS}),
 new_holds AS ({INSERT_HOLDS}),
 changed_holds AS ({UPDATE_HOLDS}),
-{MOVE_HEAD.strip().removeprefix("WITH ")}
 """
 """A small batch as one statement; no part reads what another writes."""
+
+APPEND_AT_ONCE = _AT_ONCE + MOVE_HEAD.strip().removeprefix("WITH ")
+
+_MOVE_HEAD_IF_STILL_THERE = f"""
+still AS ({STILL_THERE}),
+moved AS (UPDATE log_head SET position = %b, hash = %b, recorded_at = %b RETURNING position)
+SELECT waited_s, pg_notify('tallystick_log', position::text) FROM still, moved
+"""  # noqa: S608  our own text
+
+APPEND_AT_ONCE_AHEAD = _AT_ONCE + _MOVE_HEAD_IF_STILL_THERE

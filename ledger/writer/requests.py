@@ -202,10 +202,11 @@ class SnapshotRow(NamedTuple):
 
 @dataclass(slots=True)
 class Append:
-    """A whole batch, applied and committed in one transaction; answered by the seconds the lock was waited for.
+    """A whole batch, applied and committed in one transaction.
 
     ``after`` is the position it follows: a hold opened behind it is new. ``head`` is where the log ends with it.
-    ``decided_on`` is the hash of the head that it was decided on without the lock, and None if the lock is held.
+    ``decided_on`` is the hash of the head that it was decided on without the lock, and None if the lock is held; with
+    it, the answer is for how many seconds the lock was waited for.
     ``traces`` are positions with the trace that they belong to: beside the log, in no hash. ``grants`` have ended, by
     account; ``usage`` and ``refusals`` are sums as they are now, by window and by day.
     """

@@ -100,10 +100,6 @@ class Server:
         """A connection ends, or its transaction."""
         if self.owner is writer:
             self.owner = None
-            self._left(writer)
-
-    def _left(self, writer: Writer) -> None:
-        """The owner of the lock ends its transaction, if it has not committed."""
 
     def _lock(self, writer: Writer, waited_s: float) -> None:
         if self.owner is not None and self.owner is not writer:

@@ -88,9 +88,9 @@ class BatchObserver:
                 {"tallystick.events": len(request.events), "tallystick.position": request.head.position}
             )
             start = time.perf_counter()
-            waited_s: float = answer(request)
+            waited_s: float | None = answer(request)
             self._instruments.ledger_commit.record(time.perf_counter() - start)
-            if request.decided_on is not None:
+            if waited_s is not None:
                 self._waited(span, waited_s)
             return waited_s
 

@@ -16,11 +16,16 @@ from psycopg_pool import ConnectionPool
 
 from ledger import errors, limits
 from ledger.domain import commands
+from ledger.domain.events import BudgetUse
 from ledger.domain.verdicts import Done
 from ledger.drivers import Driver
 from ledger.store.connection import WriterStore
 from ledger.store.postgres import PostgresLedger
 from ledger.verify import verify
+from ledger.writer.ahead import write_ahead
+from ledger.writer.core import run, write
+from ledger.writer.memory import Memory
+from ledger.writer.prepare import prepare
 from ledger.writer.requests import Append, ReadAhead, WriterRequest
 from ledger.writer_thread import WriterThread
 from tallystick.clock import SystemClock
@@ -147,3 +152,33 @@ def test_a_writer_that_stops_answers_what_is_on_its_way(database: Database, post
         ended = [one.exception(timeout=10) for one in asked]
     assert all(error is None or isinstance(error, errors.NotDone) for error in ended)
     assert spent(postgres_ledger, [account_id]) == before + sum(error is None for error in ended)
+
+
+@pytest.mark.parametrize("size", [1, 20])
+def test_an_append_that_fails_at_its_last_statement_has_written_nothing(
+    database: Database, postgres_ledger: PostgresLedger, size: int
+) -> None:
+    account_id = open_account(postgres_ledger, credit=1_000)
+    store, memory = WatchedStore(database.writer_url), Memory()
+    run(
+        write(
+            [prepare(debit(account_id), SECRET)],
+            memory,
+        ),
+        store.answer,
+    )
+    head = postgres_ledger.head()
+    core = write_ahead([prepare(debit(account_id), SECRET) for _ in range(size)], memory, None)
+    question = next(core)
+    while not isinstance(question, Append):
+        question = core.send(store.look(question))
+    question.usage = [(BudgetUse(uuid4(), question.head.recorded_at), limits.INT64_MAX + 1 - 2**64)]
+    with pytest.raises(errors.BatchRefused):
+        store.answer(question)
+    assert postgres_ledger.head() == head
+    assert [event.position for event in postgres_ledger.log(after=head, limit=10)] == []
+    assert spent(postgres_ledger, [account_id]) == 1
+    question.usage = []
+    assert store.answer(question) >= 0.0
+    assert spent(postgres_ledger, [account_id]) == 1 + size
+    store.close()

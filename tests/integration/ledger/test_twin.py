@@ -80,7 +80,9 @@ class ComparedServer(Server):
                 (account_id, day, kept),
             )
 
-    def _left(self, writer: Writer) -> None:
+    def leave(self, writer: Writer) -> None:
+        """See ``Server``; a transaction that was begun without the lock ends too."""
+        super().leave(writer)
         if writer.number in self._stores:
             self._stores[writer.number].answer(Rollback())
 
