@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from msgspec import Struct
@@ -126,7 +126,7 @@ class Sums(Struct):
     debt_ucr: int = 0
 
 
-class Movement(NamedTuple):
+class Movement(Struct, frozen=True):
     """What an event moves; no subject is the account itself."""
 
     kind: LineKind

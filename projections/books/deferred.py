@@ -14,7 +14,7 @@ from msgspec import Struct
 from projections.books.chart import DEFERRED
 
 
-class Grant(Struct, kw_only=True):
+class Grant(Struct):
     """What the books know of a grant. ``gone_ucr`` is all that left it, whatever for, less what reversals brought back.
 
     ``cost_micro``, ``list_value_micro`` and ``tax_micro`` are 10⁻⁶ of the major unit of ``currency``; ``position`` is

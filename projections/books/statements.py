@@ -1,8 +1,9 @@
-"""SQL of the books. Rows go in as one JSON array and are spread by the table's own column types."""
+"""SQL of the books. New rows are copied; others go in as one JSON array, spread by the table's own column types."""
 
 from __future__ import annotations
 
-from ledger.sansio import Statement
+from ledger.sansio import Statement, Table
+from projections.books.deferred import Grant
 
 READ_ACCOUNTS = Statement("books-read-accounts", "SELECT account_no, name, commodity FROM book_accounts")
 READ_GRANTS = Statement(
@@ -10,14 +11,15 @@ READ_GRANTS = Statement(
     """
     SELECT grant_id, account_id, kind, granted_ucr, cost_micro, list_value_micro, currency, position, money_position,
            gone_ucr, receipt_id, generation, tax_micro, revoked_ucr
-    FROM book_grants WHERE grant_id = ANY(%(ids)s)
+    FROM book_grants WHERE grant_id = ANY(%(ids)b)
     """,
+    Grant,
 )
 READ_TABS = Statement(
     "books-read-tabs",
     """
     SELECT account_id, currency, list_micro, list_ucr, owed_ucr, owed_micro
-    FROM book_tabs WHERE account_id = ANY(%(ids)s)
+    FROM book_tabs WHERE account_id = ANY(%(ids)b)
     """,
 )
 READ_RECEIPTS = Statement(
@@ -25,51 +27,58 @@ READ_RECEIPTS = Statement(
     """
     SELECT receipt_id, generation, rail, asset, amount_minor, currency, value_micro, unapplied_micro, suspense_micro,
            tax_micro, taken_micro, taken_in, gone_for
-    FROM book_receipts WHERE receipt_id = ANY(%(ids)s)
+    FROM book_receipts WHERE receipt_id = ANY(%(ids)b)
     """,
 )
-INSERT_ACCOUNTS = Statement(
-    "books-insert-accounts",
-    """
-    INSERT INTO book_accounts (account_no, name, commodity)
-    SELECT account_no, name, commodity
-    FROM json_populate_recordset(CAST(NULL AS book_accounts), CAST(%(rows)s AS json))
-    """,
+ACCOUNTS = Table("book_accounts", {"account_no": "smallint", "name": "text", "commodity": "text"})
+ENTRIES = Table(
+    "book_entries",
+    {
+        "position": "bigint",
+        "kind": "text",
+        "booked_on": "date",
+        "effective_at": "timestamptz",
+        "recorded_at": "timestamptz",
+        "account_id": "uuid",
+        "hold_id": "uuid",
+        "grant_id": "uuid",
+        "receipt_id": "uuid",
+        "reference_id": "uuid",
+    },
 )
-INSERT_ENTRIES = Statement(
-    "books-insert-entries",
-    """
-    INSERT INTO book_entries (position, kind, booked_on, effective_at, recorded_at, account_id, hold_id, grant_id,
-                              receipt_id, reference_id)
-    SELECT position, kind, booked_on, effective_at, recorded_at, account_id, hold_id, grant_id, receipt_id, reference_id
-    FROM json_populate_recordset(CAST(NULL AS book_entries), CAST(%(rows)s AS json))
-    """,
+LEGS = Table(
+    "book_legs",
+    {"position": "bigint", "leg_no": "smallint", "account_no": "smallint", "debit": "bigint", "credit": "bigint"},
 )
-INSERT_LEGS = Statement(
-    "books-insert-legs",
-    """
-    INSERT INTO book_legs (position, leg_no, account_no, debit, credit)
-    SELECT position, leg_no, account_no, debit, credit
-    FROM json_populate_recordset(CAST(NULL AS book_legs), CAST(%(rows)s AS json))
-    """,
+CHANGES = Table(
+    "book_changes", {"position": "bigint", "grant_id": "uuid", "gone_ucr": "bigint", "deferred_micro": "bigint"}
 )
-INSERT_CHANGES = Statement(
-    "books-insert-changes",
-    """
-    INSERT INTO book_changes (position, grant_id, gone_ucr, deferred_micro)
-    SELECT position, grant_id, gone_ucr, deferred_micro
-    FROM json_populate_recordset(CAST(NULL AS book_changes), CAST(%(rows)s AS json))
-    """,
+GRANTS = Table(
+    "book_grants",
+    {
+        "grant_id": "uuid",
+        "account_id": "uuid",
+        "kind": "text",
+        "granted_ucr": "bigint",
+        "cost_micro": "bigint",
+        "list_value_micro": "bigint",
+        "currency": "text",
+        "position": "bigint",
+        "money_position": "bigint",
+        "gone_ucr": "bigint",
+        "receipt_id": "uuid",
+        "generation": "bigint",
+        "tax_micro": "bigint",
+        "revoked_ucr": "bigint",
+    },
 )
-UPSERT_GRANTS = Statement(
-    "books-upsert-grants",
+assert tuple(GRANTS.columns) == Grant.__struct_fields__, "a grant is copied as it is"
+UPDATE_GRANTS = Statement(
+    "books-update-grants",
     """
-    INSERT INTO book_grants (grant_id, account_id, kind, granted_ucr, cost_micro, list_value_micro, currency, position,
-                             money_position, gone_ucr, receipt_id, generation, tax_micro, revoked_ucr)
-    SELECT grant_id, account_id, kind, granted_ucr, cost_micro, list_value_micro, currency, position, money_position,
-           gone_ucr, receipt_id, generation, tax_micro, revoked_ucr
-    FROM json_populate_recordset(CAST(NULL AS book_grants), CAST(%(rows)s AS json))
-    ON CONFLICT (grant_id) DO UPDATE SET gone_ucr = EXCLUDED.gone_ucr, revoked_ucr = EXCLUDED.revoked_ucr
+    UPDATE book_grants AS g SET gone_ucr = n.gone_ucr, revoked_ucr = n.revoked_ucr
+    FROM json_to_recordset(CAST(%(rows)s AS json)) AS n (grant_id uuid, gone_ucr bigint, revoked_ucr bigint)
+    WHERE g.grant_id = n.grant_id
     """,
 )
 UPSERT_TABS = Statement(

@@ -12,14 +12,24 @@ from ledger.domain.codec import RecordedEvent
 from ledger.sansio import Row, Statement
 from ledger.sansio import Table as Into
 from ledger.store.memory import MemoryDatabase
+from projections.books.deferred import Grant
 from projections.lines import Sums
 from simulation.found import must
 
 Params = Mapping[str, Any]
 Table = MutableMapping[Any, Row]
 _IDS = frozenset({"account_id", "organisation_id", "grant_id", "receipt_id", "hold_id", "subject_id", "reference_id"})
-_KEYS = {"statement_lines": ("position",), "statement_accounts": ("account_id",)}
+_KEYS = {
+    "statement_lines": ("position",),
+    "statement_accounts": ("account_id",),
+    "book_accounts": ("account_no",),
+    "book_entries": ("position",),
+    "book_legs": ("position", "leg_no"),
+    "book_changes": ("position", "grant_id"),
+    "book_grants": ("grant_id",),
+}
 """Of tables that rows are copied into."""
+_SUMS = ("account_version", "position", "posted_ucr", "held_ucr", "frozen_ucr", "debt_ucr")
 
 
 class FollowerTables:
@@ -162,46 +172,33 @@ def _value(name: str, value: Any) -> Any:
     return UUID(value) if name in _IDS and value is not None else value
 
 
-def _insert(name: str, *key: str) -> Answer:
+def _upsert(name: str, key: str) -> Answer:
     def answer(one: Transaction, params: Params) -> list[Row]:
-        _put(one.table(name), key, _rows(params))
+        one.table(name).update((row[key], row) for row in _rows(params))
         return []
 
     return answer
 
 
-def _upsert(name: str, key: str, *changing: str) -> Answer:
-    """Rows by one column; of a row that is there only some columns change, if they are named."""
+def _update(name: str, key: str, *changing: str) -> Answer:
+    """Change some columns of rows that are there."""
 
     def answer(one: Transaction, params: Params) -> list[Row]:
         table = one.table(name)
         for row in _rows(params):
-            before = table.get(row[key])
-            table[row[key]] = row if before is None or not changing else before | {one: row[one] for one in changing}
+            if row[key] in table:
+                table[row[key]] = table[row[key]] | {column: row[column] for column in changing}
         return []
 
     return answer
 
 
-def _by_ids(name: str) -> Answer:
-    def answer(one: Transaction, params: Params) -> list[Row]:
+def _by_ids(name: str, make: Callable[..., Any] = dict) -> Answer:
+    def answer(one: Transaction, params: Params) -> list[Any]:
         table = one.table(name)
-        return [dict(table[key]) for key in params["ids"] if key in table]
+        return [make(**table[key]) for key in params["ids"] if key in table]
 
     return answer
-
-
-def _sums(one: Transaction, params: Params) -> list[Sums]:
-    table = one.table("statement_accounts")
-    return [Sums(**table[key]) for key in params["ids"] if key in table]
-
-
-def _update_sums(one: Transaction, params: Params) -> list[Row]:
-    table = one.table("statement_accounts")
-    for row in _rows(params):
-        before = table[row["account_id"]]
-        table[row["account_id"]] = row | {"organisation_id": before["organisation_id"]}
-    return []
 
 
 def _all(name: str) -> Answer:
@@ -214,8 +211,8 @@ _ANSWERS: dict[str, Answer] = {
     "follower-read": _read,
     "follower-move": _move,
     "rest-of-append": _rest,
-    "statement-read-sums": _sums,
-    "statement-update-sums": _update_sums,
+    "statement-read-sums": _by_ids("statement_accounts", Sums),
+    "statement-update-sums": _update("statement_accounts", "account_id", *_SUMS),
     "effective-upsert": _add_effective,
     "proof-state": _proof_state,
     "proof-write-state": _write_proof_state,
@@ -224,14 +221,10 @@ _ANSWERS: dict[str, Answer] = {
     "proof-leaves": _leaves,
     "proof-verdicts": _verdicts,
     "books-read-accounts": _all("book_accounts"),
-    "books-read-grants": _by_ids("book_grants"),
+    "books-read-grants": _by_ids("book_grants", Grant),
     "books-read-receipts": _by_ids("book_receipts"),
     "books-read-tabs": _by_ids("book_tabs"),
-    "books-insert-accounts": _insert("book_accounts", "account_no"),
-    "books-insert-entries": _insert("book_entries", "position"),
-    "books-insert-legs": _insert("book_legs", "position", "leg_no"),
-    "books-insert-changes": _insert("book_changes", "position", "grant_id"),
-    "books-upsert-grants": _upsert("book_grants", "grant_id", "gone_ucr", "revoked_ucr"),
+    "books-update-grants": _update("book_grants", "grant_id", "gone_ucr", "revoked_ucr"),
     "books-upsert-receipts": _upsert("book_receipts", "receipt_id"),
     "books-upsert-tabs": _upsert("book_tabs", "account_id"),
 }
