@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, cast
+from typing import Any
 
 from litestar.middleware import ASGIMiddleware
 
 from api.errors import Forbidden, QuotaExceeded, Unauthenticated
-from api.identity import add_header, name_request
+from api.identity import add_headers, header, name_request
 from api.problems import CHALLENGE
 from api.ratelimit import Limiter, Taken
 from api.services import Services
@@ -91,8 +91,7 @@ async def count(scope: Any, limiter: Limiter, principal: Principal | None, quota
         taken = await limiter.take(limiter.policies.unknown, _address(scope))
     else:
         taken = await limiter.take(getattr(limiter.policies, quota), principal.organisation_id.hex)
-    for name, value in taken.headers().items():
-        add_header(scope, name, value)
+    add_headers(scope, taken.headers())
     if not taken.allowed:
         raise _exceeded(taken)
 
@@ -113,9 +112,7 @@ def bearer(scope: Any) -> str:
 
     :raises Unauthenticated: none.
     """
-    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
-    value = next((value for name, value in headers if name == b"authorization"), b"")
-    match = _BEARER.fullmatch(value.decode("latin-1"))
+    match = _BEARER.fullmatch((header(scope, b"authorization") or b"").decode("latin-1"))
     if match is None:
         raise Unauthenticated("send Authorization: Bearer with an API key", headers={"WWW-Authenticate": CHALLENGE})
     return match[1]

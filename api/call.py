@@ -13,7 +13,7 @@ from litestar.datastructures import State
 from litestar.types import Empty, Receive
 
 from api.idempotency import HEADER, read_key
-from api.identity import name_request
+from api.identity import header, name_request
 from api.problems import Problems
 from api.reading import Page, read_body, read_id, read_page
 from api.services import Services
@@ -59,8 +59,8 @@ class Call(Request[None, Principal, State]):
         return await self.services.crossing.call(function, *args, **kwargs)
 
     def header(self, name: bytes) -> str | None:
-        """The first header of a name in lower case. ``headers`` has them all, once it has made a dictionary of them."""
-        found = next((value for known, value in self.scope["headers"] if known == name), None)
+        """The first header of a name in lower case, without what ``headers`` makes of all of them."""
+        found = header(self.scope, name)
         return None if found is None else found.decode("latin-1")
 
     async def body(self) -> bytes:

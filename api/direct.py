@@ -19,6 +19,7 @@ from litestar.types import ASGIApp
 
 from api.auth import Gate
 from api.call import Call
+from api.identity import header
 from api.operations import DIRECT
 from api.problems import Problems
 
@@ -75,10 +76,8 @@ class Direct:
 
 
 def _has_plain_host(scope: Any) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"host":
-            return _PLAIN_HOST.fullmatch(value) is not None
-    return True
+    host = header(scope, b"host")
+    return host is None or _PLAIN_HOST.fullmatch(host) is not None
 
 
 def _known(app: Litestar) -> Iterator[tuple[tuple[str, str, str], Known]]:

@@ -64,13 +64,13 @@ class Taken(Struct, frozen=True, kw_only=True):
     remaining: int
     reset_s: int
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> list[tuple[bytes, bytes]]:
         """The fields that tell the caller."""
-        name = self.policy.name
-        return {
-            "RateLimit-Policy": f'"{name}";q={self.policy.quota};w={self.policy.window_s}',
-            "RateLimit": f'"{name}";r={self.remaining};t={self.reset_s}',
-        }
+        policy, name = self.policy, self.policy.name.encode()
+        return [
+            (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (name, policy.quota, policy.window_s)),
+            (b"ratelimit", b'"%b";r=%d;t=%d' % (name, self.remaining, self.reset_s)),
+        ]
 
 
 class Limiter(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from api.identity import name_request
+from api.identity import header, name_request
 from ledger.ports import Ids
 from tallystick.telemetry.carrier import context_of
 from tallystick.telemetry.core import Telemetry
@@ -126,8 +126,8 @@ def _method(scope: Scope) -> str:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    found = next((value for key, value in scope["headers"] if key == name), None)
-    return None if found is None else cast("bytes", found).decode("latin-1")
+    found = header(scope, name)
+    return None if found is None else found.decode("latin-1")
 
 
 def _route(scope: Scope) -> str:

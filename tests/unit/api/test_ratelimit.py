@@ -37,7 +37,7 @@ def test_a_quota_is_used_up_and_comes_back() -> None:
 def test_the_headers_are_structured_fields() -> None:
     clock = ManualClock()
     taken = take(LocalLimiter(clock))[0]
-    assert taken.headers() == {"RateLimit-Policy": '"burst";q=3;w=60', "RateLimit": '"burst";r=2;t=60'}
+    assert taken.headers() == [(b"ratelimit-policy", b'"burst";q=3;w=60'), (b"ratelimit", b'"burst";r=2;t=60')]
 
 
 def test_counters_are_bounded_in_number() -> None:
