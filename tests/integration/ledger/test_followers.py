@@ -13,13 +13,15 @@ from psycopg_pool import ConnectionPool
 from ledger.domain.codec import RecordedEvent
 from ledger.drivers import Driver, FollowerThread, advance, catch_up
 from ledger.follower import Fold, FoldError
-from ledger.sansio import Core, Run, RunMany, Statement, Wake
+from ledger.sansio import Copy, Core, Run, RunMany, Statement, Table, Wake
 from ledger.store.postgres import PostgresLedger
 from tests.support.ledger import hold, open_account
 from tests.support.servers import Database
 
 SEEN = Statement("seen", "INSERT INTO seen (position) VALUES (%(position)s)")
 COUNT = Statement("count", "SELECT count(*) AS n FROM seen")
+SEEN_ROWS = Table("seen", {"position": "bigint"})
+SCANS = Statement("scans", "SELECT current_setting('enable_seqscan'), 1", lambda *columns: columns)
 
 
 class Notebook:
@@ -80,6 +82,29 @@ def test_a_poisoned_event_parks_its_follower_and_nobody_else(
         connection.execute("UPDATE followers SET parked_reason = NULL")
     catch_up(driver, [Notebook()])
     assert positions(database) == [1, 2]
+
+
+class Copyist(Notebook):
+    """Copies what it has seen, and asks whether its statements may read whole tables."""
+
+    def fold(self, events: Sequence[RecordedEvent], /) -> Fold:
+        self.scans = yield Run(SCANS, {})
+        yield Copy(SEEN_ROWS, [(event.position,) for event in events])
+
+
+def test_a_fold_copies_rows_and_looks_them_up_by_key_alone(
+    database: Database, driver: Driver, postgres_ledger: PostgresLedger
+) -> None:
+    open_account(postgres_ledger, credit=1)
+    copyist = Copyist()
+    catch_up(driver, [copyist])
+    assert positions(database) == [1, 2]
+    assert copyist.scans == [("off", 1)], "a plan made while a table was empty is kept when it is large"
+    assert driver.drive(_scans()) == [("on", 1)], "for whoever has the connection next"
+
+
+def _scans() -> Core[list[tuple[str, int]]]:
+    return (yield Run(SCANS, {}))
 
 
 class Broken(Notebook):
