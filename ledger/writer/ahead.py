@@ -8,8 +8,9 @@ writes only if the log ends where it was decided, within a second. Whatever else
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from copy import copy
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from ledger import limits
 from ledger.domain.verdicts import Answer
@@ -63,10 +64,10 @@ def write_ahead(batch: Sequence[Prepared], memory: Memory, before: Append | None
 
 
 def _question(batch: Sequence[Prepared], memory: Memory) -> ReadAhead:
-    known = {account_id: memory.known(account_id) for item in batch for account_id in item.accounts}
+    accounts = [account_id for item in batch for account_id in item.accounts if not memory.is_certain(account_id)]
     return ReadAhead(
         keys=[item.key_hash for item in batch],
-        accounts={account_id: one for account_id, one in known.items() if not one.certain},
+        accounts={account_id: memory.known(account_id) for account_id in accounts},
         holds=[hold_id for item in batch for hold_id in item.holds if hold_id not in memory.holds],
         streams=streams_of(batch),
     )
@@ -89,5 +90,5 @@ def _as_it_is(decided: Decided, *, on: bytes) -> Append:
     """The append with holds of its own: the next batch changes those that are remembered."""
     append = decided.append
     append.decided_on = on
-    append.holds = [copy(hold) for hold in append.holds]
+    append.holds = [replace(hold) for hold in append.holds]
     return append

@@ -46,7 +46,10 @@ def decide_batch(
     for account_id in dict.fromkeys(account_id for item in batch for account_id in item.accounts):
         stored = read.accounts.get(account_id)
         remembered = memory.get(account_id) if stored is not None or unmoved else None
-        accounts[account_id] = yield from load(account_id, stored, remembered, memory)
+        if stored is None and remembered is not None:
+            accounts[account_id] = remembered
+        else:
+            accounts[account_id] = yield from load(account_id, stored, remembered, memory)
     now = max(read.clock, read.head.recorded_at)
     rows = Rows(memory.holds)
     more = wanted(batch, accounts, memory.holds, now)

@@ -32,12 +32,12 @@ class ForeignState(Exception):
 
 
 def load(account_id: UUID, stored: StoredAccount | None, remembered: Account | None, memory: Memory) -> Loading:
-    """The account as of the head, under the lock.
+    """The account as of the head, where what is remembered does not tell it.
 
     :raises ForeignState: it must be rebuilt first.
     """
     if stored is None:
-        return remembered or empty(account_id)
+        return empty(account_id)
     if stored.state is None:
         assert remembered is not None and remembered.version == stored.version
         return remembered

@@ -49,6 +49,10 @@ class Memory:
         account = self.get(account_id)
         return _UNKNOWN if account is None else Known(account.version, account.hash, certain=False)
 
+    def is_certain(self, account_id: UUID) -> bool:
+        """Whether what is remembered of an account is current while the head is the one we know."""
+        return account_id in self._certain
+
     def get(self, account_id: UUID) -> Account | None:
         """A remembered account."""
         return self._young.get(account_id) or self._old.get(account_id)
