@@ -7,7 +7,7 @@ orders reports and decides nothing.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, final
 from uuid import UUID
 
 from msgspec import Struct
@@ -268,6 +268,7 @@ AccountCommand = (
 )
 
 
+@final
 class SetBudget(Ask, frozen=True, tag="set-budget"):
     """Set an organisation's budget; ``limit_ucr=None`` lifts it. Holds and debits name the budgets they count in."""
 

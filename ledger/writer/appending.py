@@ -90,11 +90,11 @@ class Appending:
         key_hash: bytes | None,
         effective_at: datetime | None,
     ) -> EventRow:
-        version, stream_hash = before
+        (version, stream_hash), (tag, state) = before, event
         position = self.position = self.position + 1
         link = self._link if effective_at is None else Link(self._known.now, effective_at)
         digest = link.hash(event, position, stream_id, version + 1, key_hash, stream_hash, self._hash)
-        row = EventRow(stream_id, version + 1, *event, position, key_hash, digest, effective_at)
+        row = EventRow(stream_id, version + 1, tag, state, position, key_hash, digest, effective_at)
         self.append.events.append(row)
         self._hash = digest
         if key_hash is not None:

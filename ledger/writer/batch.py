@@ -10,7 +10,7 @@ from ledger import errors, limits
 from ledger.domain.account import Account
 from ledger.domain.budgets import budget_of, may_set
 from ledger.domain.codec import encode_event
-from ledger.domain.commands import AccountCommand, AdjustBalance, GrantCredits, ReverseDebit, SetBudget
+from ledger.domain.commands import AccountCommand, SetBudget
 from ledger.domain.debts import consequences
 from ledger.domain.decide import decide
 from ledger.domain.events import BudgetSet, CreditsTransferredIn, VerdictsSealed
@@ -27,7 +27,6 @@ from ledger.writer.trial import copy_of, expire_due, touched_by, try_out
 
 SEALS = UUID(int=1)
 """The stream of ``VerdictsSealed``."""
-_DATED = (GrantCredits, ReverseDebit, AdjustBalance)
 _NOBODY = Account(account_id=UUID(int=0), organisation_id=UUID(int=0))
 _Decided = tuple[Account, AccountCommand, Decision | None]
 
@@ -35,7 +34,8 @@ _Decided = tuple[Account, AccountCommand, Decision | None]
 class Batch:
     """Decides requests and gathers what is to be appended. Mutates the accounts and rows it was given.
 
-    ``unreadable`` are accounts in which a newer release has written what this one does not know.
+    ``unreadable`` are accounts in which a newer release has written what this one does not know. Kinds are compared by
+    ``type``: to find that a struct is no ``isinstance`` of another kind takes four times as long.
     """
 
     def __init__(self, read: UnderLock, known: Known, unreadable: Collection[UUID] = ()) -> None:
@@ -143,7 +143,7 @@ class Batch:
             self._check_streams(request.on_accept)
         for account, command, events in decided:
             self._carry_out(account, command, events, prepared.key_hash)
-        if isinstance(request.command, SetBudget):
+        if type(request.command) is SetBudget:
             self._set_budget(request.command, prepared.key_hash)
         self._writing.companions(request.on_accept, prepared.key_hash)
         return self._done(request, answering)
@@ -160,7 +160,7 @@ class Batch:
         expire_due(copies, position)
         self._check_version(request, copies.accounts[prepared.accounts[0]] if prepared.accounts else None)
         self._guarded(lambda: try_out(copies, _account_commands(request), position))
-        if isinstance(request.command, SetBudget):
+        if type(request.command) is SetBudget:
             may_set(self.known.budgets, request.command)
         return copies
 
@@ -174,8 +174,8 @@ class Batch:
         if request.expected_account_version is not None:
             self._check_version(request, answering)
         command = request.command
-        if command is None or answering is None or isinstance(command, SetBudget):
-            if isinstance(command, SetBudget):
+        if command is None or answering is None or type(command) is SetBudget:
+            if type(command) is SetBudget:
                 may_set(self.known.budgets, command)
             return ()
         try:
@@ -221,10 +221,10 @@ class Batch:
         return verdict
 
     def _carry_out(self, account: Account, command: AccountCommand, events: Decision | None, key_hash: bytes) -> None:
-        effective_at = command.effective_at if isinstance(command, _DATED) else None
+        effective_at: datetime | None = getattr(command, "effective_at", None)  # few commands have one
         accounts = touched_by(account, self.known, command)
         for event in decide(account, self.known, command) if events is None else events:
-            target = accounts[-1] if isinstance(event, CreditsTransferredIn) else account
+            target = accounts[-1] if type(event) is CreditsTransferredIn else account
             self._writing.apply(target, event, key_hash, effective_at)
         for touched in accounts:
             while (touched.debts or touched.claims) and (follows := consequences(touched, self.now)):
@@ -266,7 +266,7 @@ class Batch:
         raw = encode_verdict(verdict)
         row = VerdictRow(prepared.key_hash, prepared.digests, raw, self._writing.position)
         self._verdicts[prepared.key_hash] = row
-        refusal = isinstance(verdict, Refused)
+        refusal = type(verdict) is Refused
         if named and not refusal:
             self._writing.append.verdicts.append(row)
             return
@@ -276,13 +276,13 @@ class Batch:
 
 
 def _account_commands(request: Request) -> list[AccountCommand]:
-    if request.command is None or isinstance(request.command, SetBudget):
+    if request.command is None or type(request.command) is SetBudget:
         return []
     return [request.command, *request.linked]
 
 
 def _kept(request: Request, verdict: Verdict) -> bool:
-    if isinstance(verdict, Refused):
+    if type(verdict) is Refused:
         return request.origin == "caller" and not verdict.transient and verdict.code != errors.InternalError.code
     return True
 

@@ -54,7 +54,7 @@ def try_out(known: Known, commands: Sequence[AccountCommand], position: int) -> 
             raise
         accounts = touched_by(account, known, command)
         for event in events:
-            target = accounts[-1] if isinstance(event, CreditsTransferredIn) else account
+            target = accounts[-1] if type(event) is CreditsTransferredIn else account
             _apply(known, target, event, position)
         for touched in accounts:
             while follows := consequences(touched, known.now):
@@ -63,7 +63,7 @@ def try_out(known: Known, commands: Sequence[AccountCommand], position: int) -> 
 
 def touched_by(account: Account, known: Known, command: AccountCommand) -> tuple[Account, ...]:
     """The accounts that a command changes, the one that receives a transfer last."""
-    if isinstance(command, TransferCredits):
+    if type(command) is TransferCredits:
         return (account, known.accounts[command.to_account_id])
     return (account,)
 
