@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from api.limits import STOP_S
 from api.live.hub import Hub
@@ -64,12 +64,13 @@ class Joined:
         return getattr(self._transport, name)
 
 
-class Connection(HttpToolsProtocol):
+class Connection(AutoHTTPProtocol):
     """One connection, whose answers are sent in one piece."""
 
     def connection_made(self, transport: Any) -> None:
         """See ``asyncio.Protocol``."""
-        super().connection_made(Joined(transport, self.loop))  # pyright: ignore[reportArgumentType]  # as far as it goes
+        joined: Any = Joined(transport, asyncio.get_running_loop())
+        super().connection_made(joined)
 
 
 class Server(uvicorn.Server):
