@@ -51,12 +51,13 @@ class Flight(Generic[Cargo]):
         """Whether it has ended, either way."""
         return self._over.is_set()
 
-    def plan(self, look: Answering) -> None:
-        """Decide, on what ``look`` answers.
+    def plan(self, look: Answering, pack: Callable[[Append], None]) -> None:
+        """Decide, on what ``look`` answers, and make ready what is to be written.
 
         :raises Exception: it will not fly, whatever the reason.
         """
         self._context.run(self._plan, look)
+        pack(self.append)
 
     def land(self, answer: Answering, told: Callable[[Cargo, Sequence[Answer]], None]) -> None:
         """Append, and tell the answers. Nobody is told anything if it failed, or nobody knows: see ``wait``."""

@@ -27,7 +27,7 @@ from ledger.writer.ahead import WithCare, may_go_ahead, write_ahead
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import Prepared, prepare
-from ledger.writer.requests import Reconnect, WriterRequest
+from ledger.writer.requests import Append, Reconnect, WriterRequest
 
 _log = logging.getLogger(__name__)
 _FEW = 8
@@ -43,6 +43,10 @@ class Store(Protocol):
 
     def look(self, request: WriterRequest) -> Any:
         """Answer one request of a batch that is decided ahead, while ``answer`` may be at work on another thread."""
+        ...
+
+    def pack(self, append: Append) -> None:
+        """Make ready what ``answer`` will write of a batch that was decided ahead: without I/O."""
         ...
 
     def close(self) -> None:
@@ -208,7 +212,7 @@ class WriterThread:
         before = None if self._flight is None else self._flight.append
         flight = Flight(taken, write_ahead(batch, self._memory, before), self._observer.batch(batch))
         try:
-            flight.plan(self._look)
+            flight.plan(self._look, self._store.pack)
         except WithCare:
             return None
         except Exception as error:  # noqa: BLE001  whatever it was comes again with care, or is gone

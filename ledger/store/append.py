@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -12,7 +12,7 @@ from ledger import limits
 from ledger.domain.account import Hold, encode_parts
 from ledger.store import statements as sql
 from ledger.store.arrays import Column, byteas, int8s, raw_uuids, texts, timestamps, uuids
-from ledger.store.more import write_more
+from ledger.store.more import more
 from ledger.writer.requests import AccountRow, Append, VerdictRow
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -22,15 +22,25 @@ AT_ONCE_MAX = 8
 """Most events of a batch that is one statement: a lone caller waits for every statement, a large batch for none."""
 
 
+Filled = tuple[LiteralString, Sequence[Any]]
+"""A statement with its parameters."""
+
+
 def append(connection: Connection, batch: Append) -> None:
-    """Insert a whole batch and commit the open transaction, in one pipeline."""
+    """Insert a whole batch and commit the open transaction, in one pipeline.
+
+    The database works on one statement while the columns of the next are packed.
+    """
     with connection.pipeline():
-        if 0 < len(batch.events) <= AT_ONCE_MAX:
-            connection.execute(sql.APPEND_AT_ONCE, [*_columns_at_once(batch), *_head(batch)])
-        else:
-            _append_by_kind(connection, batch)
-        _append_more(connection, batch)
+        for statement in _written(batch):
+            connection.execute(*statement)
         connection.commit()
+
+
+def pack(batch: Append) -> None:
+    """Make ready what ``append_ahead`` sends."""
+    still_there = () if _is_small(batch) else ((sql.STILL_THERE, _decided(batch)),)
+    batch.packed = (*still_there, *_written(batch))
 
 
 def append_ahead(connection: Connection, batch: Append) -> float:
@@ -40,32 +50,41 @@ def append_ahead(connection: Connection, batch: Append) -> float:
 
     :raises psycopg.errors.DivisionByZero: the log does not end any more where the batch was decided.
     """
+    if not batch.packed:
+        pack(batch)
+    (query, values), *others = batch.packed
     connection.autocommit = True
     with connection.pipeline():
         connection.execute(sql.LOCK)
-        if len(batch.events) <= AT_ONCE_MAX:
-            columns = [*_columns_at_once(batch), *_decided(batch), *_head(batch)]
-            found = connection.execute(sql.APPEND_AT_ONCE_AHEAD, columns, binary=True)
-        else:
-            found = connection.execute(sql.STILL_THERE, _decided(batch), binary=True)
-            _append_by_kind(connection, batch)
-        _append_more(connection, batch)
+        found = connection.execute(query, values, binary=True)
+        for statement in others:
+            connection.execute(*statement)
     row = found.fetchone()
     assert row is not None, "the log has no head: not migrated"
     return row[0]
 
 
-def _append_more(connection: Connection, batch: Append) -> None:
-    write_more(connection, batch)
-    if batch.traces:
-        positions, traceparents = zip(*batch.traces, strict=True)
-        connection.execute(sql.INSERT_TRACES, [int8s(positions), texts(traceparents)])
-
-
 def insert_events(connection: Connection, batch: Append) -> None:
     """Insert events and move the head, in the open transaction."""
-    connection.execute(sql.INSERT_EVENTS, _event_columns(batch))
-    connection.execute(sql.MOVE_HEAD, _head(batch))
+    for statement in _events(batch):
+        connection.execute(*statement)
+
+
+def _written(batch: Append) -> Iterator[Filled]:
+    if not _is_small(batch):
+        yield from _by_kind(batch)
+    elif batch.decided_on is None:
+        yield sql.APPEND_AT_ONCE, [*_columns_at_once(batch), *_head(batch)]
+    else:
+        yield sql.APPEND_AT_ONCE_AHEAD, [*_columns_at_once(batch), *_decided(batch), *_head(batch)]
+    yield from more(batch)
+    if batch.traces:
+        positions, traceparents = zip(*batch.traces, strict=True)
+        yield sql.INSERT_TRACES, [int8s(positions), texts(traceparents)]
+
+
+def _is_small(batch: Append) -> bool:
+    return 0 < len(batch.events) <= AT_ONCE_MAX
 
 
 def _columns_at_once(batch: Append) -> list[Any]:
@@ -80,21 +99,26 @@ def _columns_at_once(batch: Append) -> list[Any]:
     ]
 
 
-def _append_by_kind(connection: Connection, batch: Append) -> None:
-    """One statement a kind: the database works on one while the columns of the next are packed."""
+def _by_kind(batch: Append) -> Iterator[Filled]:
+    """One statement a kind."""
     if batch.events:
-        insert_events(connection, batch)
+        yield from _events(batch)
     if batch.verdicts:
-        connection.execute(sql.INSERT_VERDICTS, _verdict_columns(batch.verdicts))
+        yield sql.INSERT_VERDICTS, _verdict_columns(batch.verdicts)
     if opened := _opened_accounts(batch):
-        connection.execute(sql.INSERT_ACCOUNTS, _account_columns(opened))
+        yield sql.INSERT_ACCOUNTS, _account_columns(opened)
     if changed := _changed_accounts(batch):
         account_ids, _organisations, *others = _account_columns(changed)
-        connection.execute(sql.UPDATE_ACCOUNTS, [account_ids, *others])
+        yield sql.UPDATE_ACCOUNTS, [account_ids, *others]
     if holds := _opened_holds(batch):
-        connection.execute(sql.INSERT_HOLDS, _opened_columns(holds))
+        yield sql.INSERT_HOLDS, _opened_columns(holds)
     if holds := _changed_holds(batch):
-        connection.execute(sql.UPDATE_HOLDS, _changed_columns(holds))
+        yield sql.UPDATE_HOLDS, _changed_columns(holds)
+
+
+def _events(batch: Append) -> Iterator[Filled]:
+    yield sql.INSERT_EVENTS, _event_columns(batch)
+    yield sql.MOVE_HEAD, _head(batch)
 
 
 def _opened_accounts(batch: Append) -> list[AccountRow]:

@@ -25,7 +25,7 @@ from ledger.domain.account import Hold, decode_parts
 from ledger.domain.codec import RecordedEvent
 from ledger.ports import Clock
 from ledger.store import statements as sql
-from ledger.store.append import Connection, append, append_ahead
+from ledger.store.append import Connection, append, append_ahead, pack
 from ledger.store.arrays import Column, ColumnDumper, byteas, int8s, raw_uuids, uuids
 from ledger.store.more import read_more, read_refusals
 from ledger.writer.chain import GENESIS
@@ -111,6 +111,10 @@ class WriterStore:
         except psycopg.Error as error:
             self._close_looking()
             raise errors.ConnectionLost(str(error)) from error
+
+    def pack(self, append: Append) -> None:
+        """Make ready what ``answer`` will send of a batch that was decided ahead."""
+        pack(append)
 
     def close(self) -> None:
         """Close the connections."""

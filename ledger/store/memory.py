@@ -103,6 +103,9 @@ class MemoryDatabase:
     look = answer
     """The twin answers one question at a time, whoever asks."""
 
+    def pack(self, append: Append) -> None:
+        """Nothing needs to be made ready."""
+
     def _read(
         self, request: ReadUnderLock | ReadAhead, accounts: Mapping[UUID, Known], holds: Iterable[UUID]
     ) -> UnderLock:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -94,22 +94,22 @@ def read_refusals(connection: Connection, request: ReadRefusals) -> Refusals:
     return Refusals(dict(kept), StreamHead(row[0], row[1]) if row else StreamHead(0, GENESIS))
 
 
-def write_more(connection: Connection, batch: Append) -> None:
-    """Write what a batch has of these rows, in the open pipeline; most have none."""
+def more(batch: Append) -> Iterator[tuple[LiteralString, Sequence[Any]]]:
+    """The statements that write what a batch has of these rows, with their parameters; most have none."""
     if batch.grants:
-        _write_grants(connection, batch.grants)
+        yield _write_grants(batch.grants)
     if batch.snapshots:
         accounts, versions, positions, times, formats, states = zip(*batch.snapshots, strict=True)
         columns = [uuids(accounts), int8s(versions), int8s(positions), timestamps(times), int8s(formats)]
-        connection.execute(WRITE_SNAPSHOTS, [*columns, byteas(states)])
+        yield WRITE_SNAPSHOTS, [*columns, byteas(states)]
     for budget in batch.budgets:
-        connection.execute(WRITE_BUDGET, [getattr(budget, name) for name in Budget.__struct_fields__])
+        yield WRITE_BUDGET, [getattr(budget, name) for name in Budget.__struct_fields__]
     if batch.usage:
         uses = [use for use, _ in batch.usage]
         columns = [uuids([use.budget_id for use in uses]), timestamps([use.window_start for use in uses])]
-        connection.execute(WRITE_USAGE, [*columns, int8s([used for _, used in batch.usage])])
+        yield WRITE_USAGE, [*columns, int8s([used for _, used in batch.usage])]
     for row in batch.refusals:
-        connection.execute(WRITE_REFUSALS, row)
+        yield WRITE_REFUSALS, row
 
 
 def _grants(connection: Connection, keys: Iterable[GrantKey]) -> Iterable[tuple[Any, ...]]:
@@ -127,6 +127,6 @@ def _usage(connection: Connection, uses: Iterable[BudgetUse]) -> Iterable[tuple[
     return connection.execute(USAGE, columns, binary=True)
 
 
-def _write_grants(connection: Connection, grants: list[tuple[UUID, Grant]]) -> None:
+def _write_grants(grants: Sequence[tuple[UUID, Grant]]) -> tuple[LiteralString, Sequence[Any]]:
     columns = [uuids([account_id for account_id, _ in grants]), uuids([grant.grant_id for _, grant in grants])]
-    connection.execute(WRITE_GRANTS, [STATE_FORMAT, *columns, byteas([encode_grant(grant) for _, grant in grants])])
+    return WRITE_GRANTS, [STATE_FORMAT, *columns, byteas([encode_grant(grant) for _, grant in grants])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger.domain.account import Grant, Hold
@@ -208,7 +208,7 @@ class Append:
     ``decided_on`` is the hash of the head that it was decided on without the lock, and None if the lock is held; with
     it, the answer is for how many seconds the lock was waited for.
     ``traces`` are positions with the trace that they belong to: beside the log, in no hash. ``grants`` have ended, by
-    account; ``usage`` and ``refusals`` are sums as they are now, by window and by day.
+    account; ``usage`` and ``refusals`` are sums as they are now, by window and by day. ``packed`` is the store's own.
     """
 
     head: Head
@@ -224,6 +224,7 @@ class Append:
     budgets: list[Budget] = field(default_factory=list[Budget])
     usage: list[tuple[BudgetUse, int]] = field(default_factory=list[tuple[BudgetUse, int]])
     refusals: list[tuple[UUID, date, int]] = field(default_factory=list[tuple[UUID, date, int]])
+    packed: tuple[Any, ...] = ()
 
     @property
     def empty(self) -> bool:

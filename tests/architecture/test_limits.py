@@ -355,6 +355,9 @@ class Blocked:
 
     look = answer
 
+    def pack(self, append: Append) -> None:
+        """Nothing needs to be made ready."""
+
     def close(self) -> None:
         """Nothing is held."""
 
