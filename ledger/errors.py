@@ -327,7 +327,7 @@ class BatchRefused(LedgerError):
 
 
 class Overtaken(LedgerError):
-    """The log no longer ends where a batch was decided ahead, or that was too long ago; nothing is written."""
+    """What a batch was decided on ahead is not so: the log's end, what is absent, or the time. Nothing is written."""
 
 
 class ConnectionLost(LedgerError):

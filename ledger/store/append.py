@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 import psycopg
@@ -43,8 +43,10 @@ def pack(batch: Append) -> None:
     batch.packed = (*still_there, *_written(batch))
 
 
-def append_ahead(connection: Connection, batch: Append) -> float:
-    """Take the lock and insert what was decided without it, in one pipeline; how long the lock was waited for.
+def append_ahead(connection: Connection, batch: Append) -> tuple[float, datetime]:
+    """Take the lock and insert what was decided without it, in one pipeline.
+
+    How long the lock was waited for, and the database's clock then.
 
     Outside an explicit transaction a pipeline is one: it commits as a whole at its end, or an error undoes all of it.
 
@@ -61,7 +63,7 @@ def append_ahead(connection: Connection, batch: Append) -> float:
             connection.execute(*statement)
     row = found.fetchone()
     assert row is not None, "the log has no head: not migrated"
-    return row[0]
+    return row[0], row[1].astimezone(UTC)
 
 
 def insert_events(connection: Connection, batch: Append) -> None:
@@ -138,12 +140,14 @@ def _changed_holds(batch: Append) -> list[Hold]:
 
 
 def _decided(batch: Append) -> list[Any]:
-    """What must still be so under the lock: the head, and the clock from a little before its time to a while after."""
+    """What must be so under the lock: the head, a clock from a little before its time to a while after, and no rows."""
     now = batch.head.recorded_at
     return [
         batch.decided_on,
         now - timedelta(seconds=limits.HEAD_AHEAD_MAX_S),
         now + timedelta(seconds=limits.AHEAD_MAX_S),
+        raw_uuids(batch.absent_keys),
+        uuids(batch.absent_holds),
     ]
 
 

@@ -176,6 +176,10 @@ class MemoryDatabase:
         since_s = (self._clock.now() - batch.head.recorded_at).total_seconds()
         if batch.decided_on != self.head.hash or not -limits.HEAD_AHEAD_MAX_S <= since_s <= limits.AHEAD_MAX_S:
             raise errors.Overtaken("the log does not end where the batch was decided")
+        if any(key in self.verdicts for key in batch.absent_keys) or any(
+            one in self.holds for one in batch.absent_holds
+        ):
+            raise errors.Overtaken("what should be absent is there")
 
 
 def _stored(row: AccountRow, known: Known) -> StoredAccount:

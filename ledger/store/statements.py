@@ -28,10 +28,13 @@ FROM log_head
 
 STILL_THERE = """
 SELECT extract(EPOCH FROM clock_timestamp() - transaction_timestamp())::float8
-       / (hash = %b AND clock_timestamp() BETWEEN %b AND %b)::int AS waited_s
+       / (hash = %b AND clock_timestamp() BETWEEN %b AND %b
+          AND NOT EXISTS (SELECT FROM verdicts WHERE key_hash = ANY(%b))
+          AND NOT EXISTS (SELECT FROM holds WHERE hold_id = ANY(%b)))::int AS waited_s,
+       clock_timestamp() AS clock
 FROM log_head
 """
-"""What the lock was waited for; a division by zero, which undoes the whole pipeline, if the log has moved on."""
+"""What the lock was waited for; a division by zero, which undoes the whole pipeline, if a batch was overtaken."""
 
 VERDICTS = "SELECT key_hash, digests, verdict FROM verdicts WHERE key_hash = ANY(%b)"
 
@@ -137,7 +140,7 @@ APPEND_AT_ONCE = _AT_ONCE + MOVE_HEAD.strip().removeprefix("WITH ")
 _MOVE_HEAD_IF_STILL_THERE = f"""
 still AS ({STILL_THERE}),
 moved AS (UPDATE log_head SET position = %b, hash = %b, recorded_at = %b RETURNING position)
-SELECT waited_s, pg_notify('tallystick_log', position::text) FROM still, moved
+SELECT waited_s, clock, pg_notify('tallystick_log', position::text) FROM still, moved
 """  # noqa: S608  our own text
 
 APPEND_AT_ONCE_AHEAD = _AT_ONCE + _MOVE_HEAD_IF_STILL_THERE

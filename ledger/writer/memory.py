@@ -22,7 +22,8 @@ class Memory:
     Accounts lie in two generations: touched lately, and touched before those were half of what may be kept. What is
     touched becomes young; when the young are too many, the old are forgotten. ``_certain`` are those of the young that
     were touched since somebody else has last written. ``head`` is where this writer knows the log to end;
-    ``undisturbed`` counts the looks under the lock at which it was still there, since it last was not.
+    ``undisturbed`` counts the looks under the lock at which it was still there, since it last was not. ``unrepeated``
+    counts the batches decided ahead since one had a key that was there already.
     """
 
     def __init__(self, accounts_max: int = limits.ACCOUNTS_CACHED_MAX) -> None:
@@ -33,6 +34,7 @@ class Memory:
         self.holds: dict[UUID, Hold] = {}
         self.head: Head | None = None
         self.undisturbed = 0
+        self.unrepeated = 0
         self.faults: list[Exception] = []
         self.unreadable: set[UUID] = set()
 
@@ -108,3 +110,4 @@ class Memory:
         self.holds = {}
         self.head = None
         self.undisturbed = 0
+        self.unrepeated = 0

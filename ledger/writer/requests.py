@@ -75,7 +75,8 @@ class ReadUnderLock:
 class ReadAhead:
     """The same without the lock and without what is certain, for a batch that is decided ahead.
 
-    What is told holds only if the head, under the lock, is the one that the batch was decided on.
+    What is told holds only if the head, under the lock, is the one that the batch was decided on. Where nothing is
+    asked for but the clock, it may be the one that the database told last, carried on.
     """
 
     keys: Sequence[bytes]
@@ -206,7 +207,8 @@ class Append:
 
     ``after`` is the position it follows: a hold opened behind it is new. ``head`` is where the log ends with it.
     ``decided_on`` is the hash of the head that it was decided on without the lock, and None if the lock is held; with
-    it, the answer is for how many seconds the lock was waited for.
+    it, the answer is for how many seconds the lock was waited for. It was decided as if ``absent_keys`` and
+    ``absent_holds`` had no rows.
     ``traces`` are positions with the trace that they belong to: beside the log, in no hash. ``grants`` have ended, by
     account; ``usage`` and ``refusals`` are sums as they are now, by window and by day. ``packed`` is the store's own.
     """
@@ -214,6 +216,8 @@ class Append:
     head: Head
     after: int
     decided_on: bytes | None = None
+    absent_keys: Sequence[bytes] = ()
+    absent_holds: Sequence[UUID] = ()
     events: list[EventRow] = field(default_factory=list[EventRow])
     verdicts: list[VerdictRow] = field(default_factory=list[VerdictRow])
     accounts: list[AccountRow] = field(default_factory=list[AccountRow])

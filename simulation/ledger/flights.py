@@ -41,7 +41,7 @@ class Flights:
         writer.batch, writer.ahead = writer.inbox.popleft(), True
         before = None if writer.flight is None else writer.flight.append
         prepared = [prepare(request, self._secret) for request in writer.batch]
-        writer.core = write_ahead(prepared, writer.memory, before)
+        writer.core = write_ahead(prepared, writer.memory, before, trust_after=1)
         self._advance(writer, Told())
 
     def turn(self, writer: Writer, fate: str) -> None:

@@ -178,7 +178,7 @@ def test_an_append_that_fails_at_its_last_statement_has_written_nothing(
     assert postgres_ledger.head() == head
     assert [event.position for event in postgres_ledger.log(after=head, limit=10)] == []
     assert spent(postgres_ledger, [account_id]) == 1
-    question.usage = []
+    question.usage, question.packed = [], ()
     assert store.answer(question) >= 0.0
     assert spent(postgres_ledger, [account_id]) == 1 + size
     store.close()

@@ -30,7 +30,7 @@ from ledger.remote.server import WriterServer
 from ledger.remote.sockets import SocketError, SocketTaken, listening
 from ledger.store.memory import MemoryDatabase
 from ledger.writer.prepare import prepare
-from ledger.writer.requests import WriterRequest
+from ledger.writer.requests import Append, WriterRequest
 from tallystick.clock import SystemClock
 from tests.support.writers import short_folder, writer_at
 
@@ -51,6 +51,11 @@ class Gate:
         self.asked.set()
         assert self.open.wait(30)
         return self._inner.answer(request)
+
+    look = answer
+
+    def pack(self, append: Append) -> None:
+        """Nothing needs to be made ready."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -18,13 +18,15 @@ from ledger.writer.ahead import Asking, WithCare, may_go_ahead, write_ahead
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import prepare
-from ledger.writer.requests import Append
+from ledger.writer.requests import Append, ReadAhead, WriterRequest
 from simulation.ledger import runs
 from simulation.ledger.steps import Give
 from tests.support.ledger import CREDIT, ManualClock, request
 
 SECRET = b"twin"
 LEASE_S = 60
+NEVER = 1_000_000
+CLOCK_ALONE = ReadAhead(keys=(), accounts={}, holds=(), streams=())
 
 
 class Flight:
@@ -42,18 +44,20 @@ class Site:
         self.clock = ManualClock()
         self.database = MemoryDatabase(self.clock)
         self.memory = Memory(accounts_max)
+        self.asked: list[WriterRequest] = []
 
     def care(self, *requests: Request, memory: Memory | None = None) -> list[Answer]:
         """Do a batch under the lock."""
         batch = [prepare(one, SECRET) for one in requests]
         return run(write(batch, memory or self.memory), self.database.answer)
 
-    def plan(self, *requests: Request, before: Flight | None = None) -> Flight:
+    def plan(self, *requests: Request, before: Flight | None = None, trust_after: int = NEVER) -> Flight:
         """Decide a batch ahead."""
         batch = [prepare(one, SECRET) for one in requests]
-        core = write_ahead(batch, self.memory, None if before is None else before.append)
+        core = write_ahead(batch, self.memory, None if before is None else before.append, trust_after)
         question = next(core)
         while not isinstance(question, Append):
+            self.asked.append(question)
             question = core.send(self.database.look(question))
         return Flight(core, question)
 
@@ -257,27 +261,98 @@ def test_what_writes_nothing_is_answered_under_the_lock() -> None:
     assert site.memory.known(account_id).certain, "nothing is forgotten over it"
 
 
+def test_new_keys_and_holds_are_taken_to_be_new_without_asking() -> None:
+    site = Site()
+    account_id = site.account()
+    flying = site.plan(request(hold(account_id, uuid4())), trust_after=0)
+    again = request(hold(account_id, uuid4()), key="the same")
+    behind = site.plan(again, before=flying, trust_after=0)
+    last = site.plan(again, request(hold(account_id, uuid4())), before=behind, trust_after=0)
+    assert site.asked == [CLOCK_ALONE] * 3
+    assert codes(site.land(flying)) == codes(site.land(behind)) == ["done"]
+    assert [one.replayed for one in site.land(last)] == [True, False]
+
+
+def test_a_key_that_was_there_already_undoes_what_was_decided_without_asking() -> None:
+    site = Site()
+    account_id = site.account()
+    debit = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="used")
+    again = request(debit, key="the same")
+    done = site.care(again)
+    flying = site.plan(again, trust_after=0)
+    with pytest.raises(errors.Overtaken):
+        site.land(flying)
+    assert len(site.database.holds) == 1
+    site.memory.forget()
+    assert site.care(again)[0].verdict == done[0].verdict
+
+
+def test_a_hold_that_was_there_already_undoes_it_too() -> None:
+    site = Site()
+    account_id, hold_id = site.account(), uuid4()
+    site.care(request(hold(account_id, hold_id)))
+    site.care(request(commands.ReleaseHold(account_id=account_id, hold_id=hold_id, reason="over")))
+    with pytest.raises(errors.Overtaken):
+        site.land(site.plan(request(hold(account_id, hold_id)), trust_after=0))
+
+
+@pytest.mark.parametrize("what", ["a hold that is over", "a stream", "another account"])
+def test_what_may_be_there_is_asked_for(what: str) -> None:
+    site = Site()
+    account_id, hold_id = site.account(), uuid4()
+    site.care(request(hold(account_id, hold_id)))
+    release = commands.ReleaseHold(account_id=account_id, hold_id=hold_id, reason="over")
+    site.care(request(release))
+    wanted = {
+        "a hold that is over": request(release, origin="caller"),
+        "a stream": noted(),
+        "another account": request(commands.OpenAccount(account_id=uuid4(), organisation_id=ORGANISATION)),
+    }[what]
+    site.plan(wanted, request(hold(account_id, uuid4())), trust_after=0)
+    assert CLOCK_ALONE not in site.asked
+
+
+def test_a_key_that_came_twice_ends_the_trust_for_a_while() -> None:
+    site = Site()
+    account_id = site.account()
+    debit = commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="used")
+    again = request(debit, key="the same")
+    site.care(again)
+    for trusts in (False, False, True):
+        site.asked.clear()
+        site.land(site.plan(request(hold(account_id, uuid4())), trust_after=2))
+        assert (CLOCK_ALONE in site.asked) == trusts
+    site.land(site.plan(again, request(hold(account_id, uuid4()))))
+    site.asked.clear()
+    site.land(site.plan(request(hold(account_id, uuid4())), trust_after=2))
+    assert CLOCK_ALONE not in site.asked
+
+
+@pytest.mark.parametrize("trust_after", [0, NEVER])
 @pytest.mark.parametrize("seed", range(20))
-def test_the_same_batches_come_to_the_same_log_however_they_are_decided(seed: int) -> None:
+def test_the_same_batches_come_to_the_same_log_however_they_are_decided(seed: int, trust_after: int) -> None:
     batches = [step.requests for step in runs.play(seed, 200).history if isinstance(step, Give)]
     careful, ahead = Site(), Site()
     flight: Flight | None = None
+    flying: Sequence[Request] = ()
     landed = 0
-    for batch in batches:
+    for batch in [*batches, ()]:
         meant = careful.care(*batch)
         try:
-            planned = ahead.plan(*batch, before=flight)
+            planned = ahead.plan(*batch, before=flight, trust_after=trust_after)
         except WithCare:
             planned = None
         if flight:
-            landed += bool(ahead.land(flight))
+            try:
+                landed += bool(ahead.land(flight))
+            except errors.Overtaken:
+                assert trust_after != NEVER
+                ahead.memory.forget()
+                ahead.care(*flying)
+                planned = None
         if planned is None:
             assert ahead.care(*batch) == meant
-        flight = planned
-        for site in (careful, ahead):
-            site.memory.faults.clear()
-    if flight:
-        ahead.land(flight)
-    assert landed > len(batches) // 4
+        flight, flying = planned, batch
+    assert landed > len(batches) // 8
     for table in ("events", "verdicts", "accounts", "holds", "grants", "budgets", "usage", "refusals", "head"):
         assert getattr(ahead.database, table) == getattr(careful.database, table), table
