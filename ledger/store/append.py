@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, LiteralString
 
 import psycopg
@@ -22,7 +23,7 @@ AT_ONCE_MAX = 8
 """Most events of a batch that is one statement: a lone caller waits for every statement, a large batch for none."""
 
 
-Filled = tuple[LiteralString, Sequence[Any]]
+Filled = tuple[LiteralString | bytes, Sequence[Any]]
 """A statement with its parameters."""
 
 
@@ -68,17 +69,18 @@ def append_ahead(connection: Connection, batch: Append) -> tuple[float, datetime
 
 def insert_events(connection: Connection, batch: Append) -> None:
     """Insert events and move the head, in the open transaction."""
-    for statement in _events(batch):
-        connection.execute(*statement)
+    connection.execute(sql.INSERT_EVENTS, _event_columns(batch))
+    connection.execute(sql.MOVE_HEAD, _head(batch))
 
 
 def _written(batch: Append) -> Iterator[Filled]:
-    if not _is_small(batch):
-        yield from _by_kind(batch)
-    elif batch.decided_on is None:
-        yield sql.APPEND_AT_ONCE, [*_columns_at_once(batch), *_head(batch)]
+    if _is_small(batch):
+        yield _at_once(batch)
     else:
-        yield sql.APPEND_AT_ONCE_AHEAD, [*_columns_at_once(batch), *_decided(batch), *_head(batch)]
+        if batch.events:
+            yield sql.INSERT_EVENTS, _event_columns(batch)
+            yield sql.MOVE_HEAD, _head(batch)
+        yield from _follows(batch)
     yield from more(batch)
     if batch.traces:
         positions, traceparents = zip(*batch.traces, strict=True)
@@ -89,22 +91,15 @@ def _is_small(batch: Append) -> bool:
     return 0 < len(batch.events) <= AT_ONCE_MAX
 
 
-def _columns_at_once(batch: Append) -> list[Any]:
-    account_ids, _organisations, *others = _account_columns(_changed_accounts(batch))
-    return [
-        *_event_columns(batch),
-        *_verdict_columns(batch.verdicts),
-        *_account_columns(_opened_accounts(batch)),
-        *[account_ids, *others],
-        *_opened_columns(_opened_holds(batch)),
-        *_changed_columns(_changed_holds(batch)),
-    ]
+def _at_once(batch: Append) -> Filled:
+    ahead = batch.decided_on is not None
+    inserts, columns = zip((sql.INSERT_EVENTS, _event_columns(batch)), *_follows(batch), strict=True)
+    values = [*chain.from_iterable(columns), *(_decided(batch) if ahead else ()), *_head(batch)]
+    return sql.at_once(*inserts, ahead=ahead), values
 
 
-def _by_kind(batch: Append) -> Iterator[Filled]:
-    """One statement a kind."""
-    if batch.events:
-        yield from _events(batch)
+def _follows(batch: Append) -> Iterator[tuple[LiteralString, Sequence[Any]]]:
+    """One statement for each kind of row that follows from the events."""
     if batch.verdicts:
         yield sql.INSERT_VERDICTS, _verdict_columns(batch.verdicts)
     if opened := _opened_accounts(batch):
@@ -116,11 +111,6 @@ def _by_kind(batch: Append) -> Iterator[Filled]:
         yield sql.INSERT_HOLDS, _opened_columns(holds)
     if holds := _changed_holds(batch):
         yield sql.UPDATE_HOLDS, _changed_columns(holds)
-
-
-def _events(batch: Append) -> Iterator[Filled]:
-    yield sql.INSERT_EVENTS, _event_columns(batch)
-    yield sql.MOVE_HEAD, _head(batch)
 
 
 def _opened_accounts(batch: Append) -> list[AccountRow]:
@@ -172,14 +162,12 @@ def _event_columns(batch: Append) -> list[Any]:
 
 
 def _verdict_columns(rows: Sequence[VerdictRow]) -> list[Column]:
-    keys, digests, verdicts, positions = zip(*rows, strict=True) if rows else [()] * 4
+    keys, digests, verdicts, positions = zip(*rows, strict=True)
     return [raw_uuids(keys), int8s(positions), byteas(digests), byteas(verdicts)]
 
 
 def _account_columns(rows: Sequence[AccountRow]) -> list[Column]:
-    account_ids, organisations, versions, hashes, formats, states, due, _opened = (
-        zip(*rows, strict=True) if rows else [()] * 8
-    )
+    account_ids, organisations, versions, hashes, formats, states, due, _opened = zip(*rows, strict=True)
     return [
         uuids(account_ids),
         uuids(organisations),

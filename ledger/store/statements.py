@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import LiteralString
+
 SESSION = " ".join(
     f"-c {name}={value}"
     for name, value in {
@@ -30,7 +33,7 @@ STILL_THERE = """
 SELECT extract(EPOCH FROM clock_timestamp() - transaction_timestamp())::float8
        / (hash = %b AND clock_timestamp() BETWEEN %b AND %b
           AND NOT EXISTS (SELECT FROM verdicts WHERE key_hash = ANY(%b))
-          AND NOT EXISTS (SELECT FROM holds WHERE hold_id = ANY(%b)))::int AS waited_s,
+          AND NOT EXISTS (SELECT FROM unnest(%b) AS k (hold_id) JOIN holds USING (hold_id)))::int AS waited_s,
        clock_timestamp() AS clock
 FROM log_head
 """
@@ -125,22 +128,16 @@ SELECT pg_notify('tallystick_log', position::text) FROM moved
 """
 """Followers are told with the commit."""
 
-_AT_ONCE = f"""
-WITH new_events AS ({INSERT_EVENTS}),
-new_verdicts AS ({INSERT_VERDICTS}),
-new_accounts AS ({INSERT_ACCOUNTS}),
-changed_accounts AS ({UPDATE_ACCOUNTS}),
-new_holds AS ({INSERT_HOLDS}),
-changed_holds AS ({UPDATE_HOLDS}),
-"""
-"""A small batch as one statement; no part reads what another writes."""
-
-APPEND_AT_ONCE = _AT_ONCE + MOVE_HEAD.strip().removeprefix("WITH ")
-
 _MOVE_HEAD_IF_STILL_THERE = f"""
 still AS ({STILL_THERE}),
 moved AS (UPDATE log_head SET position = %b, hash = %b, recorded_at = %b RETURNING position)
 SELECT waited_s, clock, pg_notify('tallystick_log', position::text) FROM still, moved
 """  # noqa: S608  our own text
 
-APPEND_AT_ONCE_AHEAD = _AT_ONCE + _MOVE_HEAD_IF_STILL_THERE
+
+@cache
+def at_once(*inserts: LiteralString, ahead: bool) -> bytes:
+    """A small batch as one statement, of which no part reads what another writes: the fewer parts, the sooner."""
+    parts = ", ".join(f"part_{number} AS ({insert})" for number, insert in enumerate(inserts))
+    last = _MOVE_HEAD_IF_STILL_THERE if ahead else MOVE_HEAD.strip().removeprefix("WITH ")
+    return f"WITH {parts}, {last}".encode()
