@@ -1,6 +1,6 @@
 """Drives the writer on threads: a bounded queue in, answers out.
 
-One thread takes batches and decides them; while nobody else writes, another appends the one before meanwhile. A batch
+One thread takes batches and decides them; while nobody else writes, another appends those before meanwhile. A batch
 that could not be decided ahead, or was overtaken, is done with care: under the lock, after all before it.
 
 Callers wait for the commit of their batch, or until their deadline: what is still queued then is withdrawn, what was
@@ -30,6 +30,8 @@ from ledger.writer.prepare import Prepared, prepare
 from ledger.writer.requests import Append, Reconnect, WriterRequest
 
 _log = logging.getLogger(__name__)
+_FLIGHTS_MAX = 2
+"""Batches on their way: one that is being appended, one behind it, so that neither thread waits for the other."""
 _FEW = 8
 """A batch so small, with nobody behind it, is appended on the thread that decided it: a lone caller waits for less."""
 
@@ -99,7 +101,7 @@ class WriterThread:
         self._queued = 0
         self._wake = Condition()
         self._closing = False
-        self._flight: Flight[Taken] | None = None
+        self._flights: deque[Flight[Taken]] = deque()
         self._runway = Runway[Taken](self._land)
         self._thread = Thread(target=self._work, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -190,26 +192,28 @@ class WriterThread:
             if taken:
                 self._do(taken)
             else:
-                self._await_flight()
-        self._await_flight()
+                self._wait_for_flights(_FLIGHTS_MAX)
+        self._wait_for_flights(0)
         self._runway.close()
 
     def _do(self, taken: Taken) -> None:
-        """Do a batch: ahead if that can be, else with care when the one before it has ended."""
+        """Do a batch: ahead if that can be, else with care when those before it have ended."""
         batch = [item for _, items in taken for item in items]
+        self._wait_for_flights(_FLIGHTS_MAX)
         flight = self._planned(taken, batch) if may_go_ahead(self._memory) else None
-        if not self._await_flight() or flight is None:
+        landed = self._wait_for_flights(0 if flight is None else _FLIGHTS_MAX - 1)
+        if not landed or flight is None:
             _settle(taken, self._write(batch))
-        elif len(batch) <= _FEW and not self._queue:
+        elif len(batch) <= _FEW and not self._queue and not self._flights:
             flight.land(self._answer, _settle)
-            self._flight = flight
-            self._await_flight()
+            self._flights.append(flight)
+            self._wait_for_flights(0)
         else:
-            self._flight = flight
+            self._flights.append(flight)
             self._runway.take(flight)
 
     def _planned(self, taken: Taken, batch: Sequence[Prepared]) -> Flight[Taken] | None:
-        before = None if self._flight is None else self._flight.append
+        before = [flight.append for flight in self._flights]
         flight = Flight(taken, write_ahead(batch, self._memory, before), self._observer.batch(batch))
         try:
             flight.plan(self._look, self._store.pack)
@@ -221,14 +225,22 @@ class WriterThread:
             return None
         return flight
 
-    def _await_flight(self) -> bool:
-        """Wait for the batch that is on its way, if there is one; False if it had to be done again."""
-        flight, self._flight = self._flight, None
-        if flight is None or flight.wait():
-            return True
+    def _wait_for_flights(self, most: int) -> bool:
+        """Wait until so many batches are on their way; False if any had to be done again, as then none is."""
+        while self._flights and (self._flights[0].over or len(self._flights) > most):
+            if not self._flights[0].wait():
+                self._do_again()
+                return False
+            self._flights.popleft()
+        return True
+
+    def _do_again(self) -> None:
+        """A batch has failed on its way: let all of them end, and do those that failed with care, in their order."""
+        failed = [flight for flight in self._flights if not flight.wait()]
+        self._flights.clear()
         self._memory.forget()
-        _settle(flight.cargo, self._write([item for _, items in flight.cargo for item in items]))
-        return False
+        for flight in failed:
+            _settle(flight.cargo, self._write([item for _, items in flight.cargo for item in items]))
 
     def _land(self, flight: Flight[Taken]) -> None:
         flight.land(self._answer, _settle)
@@ -261,7 +273,7 @@ class WriterThread:
     def _take(self) -> Taken:
         """The next batch; nothing if the one on its way has ended first, or if the writer stops."""
         with self._wake:
-            while not (self._queue or self._closing or (self._flight is not None and self._flight.over)):
+            while not (self._queue or self._closing or (self._flights and self._flights[0].over)):
                 self._wake.wait()
             if self._closing:
                 self._refuse_queued()

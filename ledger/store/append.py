@@ -20,7 +20,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 AT_ONCE_MAX = 8
-"""Most events of a batch that is one statement: a lone caller waits for every statement, a large batch for none."""
+"""Most events of a batch under the lock that is one statement: a lone caller waits for each, a large batch for none."""
 
 
 Filled = tuple[LiteralString | bytes, Sequence[Any]]
@@ -39,9 +39,8 @@ def append(connection: Connection, batch: Append) -> None:
 
 
 def pack(batch: Append) -> None:
-    """Make ready what ``append_ahead`` sends."""
-    still_there = () if _is_small(batch) else ((sql.STILL_THERE, _decided(batch)),)
-    batch.packed = (*still_there, *_written(batch))
+    """Make ready what ``append_ahead`` sends: one statement, since its thread waits for the interpreter at each."""
+    batch.packed = tuple(_written(batch))
 
 
 def append_ahead(connection: Connection, batch: Append) -> tuple[float, datetime]:
@@ -74,7 +73,7 @@ def insert_events(connection: Connection, batch: Append) -> None:
 
 
 def _written(batch: Append) -> Iterator[Filled]:
-    if _is_small(batch):
+    if batch.decided_on is not None or 0 < len(batch.events) <= AT_ONCE_MAX:
         yield _at_once(batch)
     else:
         if batch.events:
@@ -85,10 +84,6 @@ def _written(batch: Append) -> Iterator[Filled]:
     if batch.traces:
         positions, traceparents = zip(*batch.traces, strict=True)
         yield sql.INSERT_TRACES, [int8s(positions), texts(traceparents)]
-
-
-def _is_small(batch: Append) -> bool:
-    return 0 < len(batch.events) <= AT_ONCE_MAX
 
 
 def _at_once(batch: Append) -> Filled:

@@ -137,7 +137,7 @@ SELECT waited_s, clock, pg_notify('tallystick_log', position::text) FROM still, 
 
 @cache
 def at_once(*inserts: LiteralString, ahead: bool) -> bytes:
-    """A small batch as one statement, of which no part reads what another writes: the fewer parts, the sooner."""
+    """A batch as one statement, of which no part reads what another writes: the fewer parts, the sooner."""
     parts = ", ".join(f"part_{number} AS ({insert})" for number, insert in enumerate(inserts))
     last = _MOVE_HEAD_IF_STILL_THERE if ahead else MOVE_HEAD.strip().removeprefix("WITH ")
     return f"WITH {parts}, {last}".encode()

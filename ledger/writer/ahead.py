@@ -1,10 +1,10 @@
-"""A batch decided ahead: on what the batch before it will leave, while that one is still being appended.
+"""A batch decided ahead: on what the batches before it will leave, while those are still being appended.
 
-Nothing is believed of it. What the batch before writes is laid over what the tables say; the append takes the lock and
+Nothing is believed of it. What those before write is laid over what the tables say; the append takes the lock and
 writes only if the log ends where it was decided, within a second. Where no key has come twice for a while, the tables
 are not even asked: keys and the holds to be opened are taken to be new, and the append looks, under the lock, whether
-they are. Whatever else happens, the batch is forgotten and ``ledger.writer.core.write`` does it with care, once the one
-before it has ended: it looks its keys up under the lock.
+they are. Whatever else happens, the batch is forgotten and ``ledger.writer.core.write`` does it with care, once those
+before it have ended: it looks its keys up under the lock.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def may_go_ahead(memory: Memory, after: int = limits.AHEAD_AFTER) -> bool:
 
 
 def write_ahead(
-    batch: Sequence[Prepared], memory: Memory, before: Append | None, trust_after: int = limits.AHEAD_AFTER
+    batch: Sequence[Prepared], memory: Memory, before: Sequence[Append], trust_after: int = limits.AHEAD_AFTER
 ) -> Asking[list[Answer]]:
-    """Answer a batch. Its one ``Append`` is to be done when ``before`` is committed, on any thread.
+    """Answer a batch. Its one ``Append`` is to be done when those ``before`` are committed, on any thread.
 
-    ``before`` is the batch that is being appended. Between two questions the memory is this batch's alone; after the
-    ``Append`` was asked for it is not touched again, so that the next batch may be decided on it. ``trust_after``: so
-    many batches without a key that was there already, and keys are taken to be new.
+    ``before`` are the batches on their way, the oldest first. Between two questions the memory is this batch's alone;
+    after the ``Append`` was asked for it is not touched again, so that the next batch may be decided on it.
+    ``trust_after``: so many batches without a key that was there already, and keys are taken to be new.
 
     :raises WithCare: it must be done under the lock.
     :raises Exception: it was not written, or nobody knows: forget the memory and do it under the lock.
@@ -95,8 +95,8 @@ def _can_trust(batch: Sequence[Prepared], question: ReadAhead) -> bool:
     return not question.holds or set(question.holds) <= set(opened)
 
 
-def _over(asking: Asking[T], before: Append | None) -> Asking[T]:
-    """Ask the same, and lay over every answer what ``before`` writes."""
+def _over(asking: Asking[T], before: Sequence[Append]) -> Asking[T]:
+    """Ask the same, and lay over every answer what those ``before`` write."""
     try:
         question = next(asking)
         while True:

@@ -1,11 +1,11 @@
-"""The tables as one more batch will leave them: what it writes, laid over what they say now.
+"""The tables as a few more batches will leave them: what those write, laid over what the tables say now.
 
-They may say it already, or not: the batch is being appended meanwhile. The outcome is the same.
+They may say it already, or not: the batches are being appended meanwhile. The outcome is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -27,10 +27,14 @@ from ledger.writer.requests import (
 )
 
 
-def overlaid(asked: WriterRequest, told: Any, append: Append | None) -> Any:
-    """What would be told if the batch had been appended."""
-    if append is None:
-        return told
+def overlaid(asked: WriterRequest, told: Any, appends: Sequence[Append]) -> Any:
+    """What would be told if these batches had been appended, the first one first."""
+    for append in appends:
+        told = _over(asked, told, append)
+    return told
+
+
+def _over(asked: WriterRequest, told: Any, append: Append) -> Any:
     match asked:
         case ReadAhead():
             return _read(asked, told, append)

@@ -71,7 +71,7 @@ class Chance:
             return self._trouble()
         if dice.happens(0.12):
             return Follow(dice.below(2), dice.below(4), dice.choose((1, 2, 3, 7, 40)))
-        flying = [writer.number for writer in self._world.writers if writer.flight is not None]
+        flying = [writer.number for writer in self._world.writers if writer.flights]
         if flying and dice.happens(0.35):
             return Fly(dice.choose(flying))
         busy = self._able()
@@ -138,7 +138,7 @@ class Chance:
         """A connection breaks; best where an append has taken effect and nobody knows."""
         fates: tuple[Fate, ...] = ("cut", "lost", "lost", "refused")
         for one in self._world.writers:
-            if one.flight is not None and self._dice.happens(0.5):
+            if one.flights and self._dice.happens(0.5):
                 return Fly(one.number, self._dice.choose(fates))
         for one in self._world.writers:
             if one.told is not None and isinstance(one.asked, Append) and self._dice.happens(0.7):

@@ -18,6 +18,8 @@ from simulation.ledger.server import Server, Waiting
 from simulation.ledger.writers import Batch, Flight, Read, Told, Writer
 from simulation.model.answering import Model
 
+AT_ONCE = 2
+"""Batches of a writer that are on their way at once."""
 Committed = Callable[[Append, int], None]
 Compare = Callable[[Writer, Batch, Sequence[Answer], Sequence[Answer]], None]
 
@@ -39,7 +41,7 @@ class Flights:
     def begin(self, writer: Writer) -> None:
         """Begin to decide a batch ahead."""
         writer.batch, writer.ahead = writer.inbox.popleft(), True
-        before = None if writer.flight is None else writer.flight.append
+        before = [flight.append for flight in writer.flights]
         prepared = [prepare(request, self._secret) for request in writer.batch]
         writer.core = write_ahead(prepared, writer.memory, before, trust_after=1)
         self._advance(writer, Told())
@@ -53,25 +55,31 @@ class Flights:
             self._perform(writer, fate)
 
     def settle(self, writer: Writer) -> None:
-        """Let a batch take off when the one before has landed; if that one has failed, both are done with care."""
+        """Let a batch take off where there is room; if one before has failed, all that failed are done with care."""
         decided = writer.ahead and isinstance(writer.asked, Append)
-        if writer.flight is not None and writer.flight.failed and (decided or not writer.ahead):
-            writer.memory.forget()
-            if writer.ahead:
-                self._give_up(writer)
-            writer.inbox.appendleft(writer.flight.batch)
-            writer.careful += 1
-            writer.flight = None
-        elif writer.flight is None and decided:
+        if any(flight.failed for flight in writer.flights):
+            if writer.flying is None and (decided or not writer.ahead):
+                self._do_again(writer)
+        elif decided and len(writer.flights) < AT_ONCE:
             assert writer.core is not None and writer.read is not None and isinstance(writer.asked, Append)
-            writer.flight = Flight(writer.batch, writer.core, writer.asked, writer.read, self._clock.monotonic_s())
+            flight = Flight(writer.batch, writer.core, writer.asked, writer.read, self._clock.monotonic_s())
+            writer.flights.append(flight)
+            self._counts["behind another on its way"] += len(writer.flights) - 1
             writer.clear()
+
+    def _do_again(self, writer: Writer) -> None:
+        writer.memory.forget()
+        if writer.ahead:
+            self._give_up(writer)
+        writer.inbox.extendleft(flight.batch for flight in reversed(writer.flights))
+        writer.careful += len(writer.flights)
+        writer.flights.clear()
 
     def fly(self, writer: Writer, fate: str, committed: Committed, compare: Compare) -> None:
         """Take a flight one step further."""
         self.settle(writer)
-        flight = writer.flight
-        if flight is None or flight.failed:
+        flight = writer.flying
+        if flight is None:
             return
         if flight.told is None:
             self._append(writer, flight, fate, committed)
@@ -82,21 +90,20 @@ class Flights:
             assert flight.hoped is not None
             compare(writer, flight.batch, _answers(flight), flight.hoped)
             self._counts["flights landed"] += 1
-            writer.flight = None
+            writer.flights.remove(flight)
         self.settle(writer)
 
     def crash(self, writer: Writer) -> list[Batch]:
         """Forget all that is on its way; whose outcome nobody knows."""
-        flight, writer.flight, writer.careful = writer.flight, None, 0
-        if flight is None:
-            return []
-        flight.core.close()
-        return [flight.batch]
+        flights, writer.flights, writer.careful = writer.flights, [], 0
+        for flight in flights:
+            flight.core.close()
+        return [flight.batch for flight in flights]
 
     def restart(self, writer: Writer) -> None:
-        """The database restarts: what is on its way to it breaks."""
-        if writer.flight is not None and not writer.flight.failed:
-            writer.flight.told = Told(error=errors.ConnectionLost("the database restarts"))
+        """The database restarts: what has reached it breaks."""
+        if writer.flying is not None:
+            writer.flying.told = Told(error=errors.ConnectionLost("the database restarts"))
 
     def _advance(self, writer: Writer, told: Told) -> None:
         assert writer.core is not None
@@ -119,8 +126,8 @@ class Flights:
     def _disturbed(self, writer: Writer) -> bool:
         """Whether others have written, so that what was read may not fit what is remembered."""
         heads = {writer.memory.head_hash}
-        if writer.flight is not None:
-            heads |= {writer.flight.append.decided_on or b"", writer.flight.append.head.hash}
+        for flight in writer.flights:
+            heads |= {flight.append.decided_on or b"", flight.append.head.hash}
         return self._server.database.head.hash not in heads
 
     def _give_up(self, writer: Writer) -> None:

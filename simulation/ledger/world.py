@@ -100,7 +100,7 @@ class World:
 
     def _at_rest(self) -> bool:
         """Whether no writer has read what it has not used yet."""
-        ahead = any(writer.ahead or writer.flight is not None for writer in self.writers)
+        ahead = any(writer.ahead or writer.flights for writer in self.writers)
         return self.server.owner is None and not ahead
 
     def _follow(self, step: Follow | Die) -> None:
@@ -132,7 +132,7 @@ class World:
             clock.pass_s(seconds)
 
     def _crash(self, writer: Writer) -> None:
-        if writer.core is not None or writer.flight is not None:
+        if writer.core is not None or writer.flights:
             self.counts["writers crashed"] += 1
         if writer.core is not None:
             writer.core.close()
@@ -160,7 +160,7 @@ class World:
             self.flights.turn(writer, fate)
         elif writer.core is None and writer.inbox and self.flights.may_begin(writer):
             self.flights.begin(writer)
-        elif writer.core is not None or writer.flight is None:
+        elif writer.core is not None or not writer.flights:
             self._turn_with_care(writer, fate)
 
     def _turn_with_care(self, writer: Writer, fate: str) -> None:

@@ -46,7 +46,10 @@ class Read:
 
 @dataclass(slots=True)
 class Flight:
-    """A batch that was decided ahead, on its way to the database; ``failed`` when it is known to be done again."""
+    """A batch that was decided ahead, on its way to the database; ``failed`` when it is known to be done again.
+
+    The next one goes on then: it may still land, if only the answer was lost.
+    """
 
     batch: Batch
     core: Asking[list[Answer]]
@@ -75,7 +78,7 @@ class Writer:
     core: Writing | None = None
     ahead: bool = False
     careful: int = 0
-    flight: Flight | None = None
+    flights: list[Flight] = field(default_factory=list[Flight])
     asked: WriterRequest | None = None
     told: Told | None = None
     waits_since: float = 0.0
@@ -89,7 +92,12 @@ class Writer:
     @property
     def busy(self) -> bool:
         """Whether there is something to do."""
-        return self.core is not None or bool(self.inbox) or self.flight is not None
+        return self.core is not None or bool(self.inbox) or bool(self.flights)
+
+    @property
+    def flying(self) -> Flight | None:
+        """The flight whose turn it is."""
+        return next((flight for flight in self.flights if not flight.failed), None)
 
     @property
     def segment(self) -> Batch:

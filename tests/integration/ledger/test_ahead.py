@@ -168,7 +168,7 @@ def test_an_append_that_fails_at_its_last_statement_has_written_nothing(
         store.answer,
     )
     head = postgres_ledger.head()
-    core = write_ahead([prepare(debit(account_id), SECRET) for _ in range(size)], memory, None)
+    core = write_ahead([prepare(debit(account_id), SECRET) for _ in range(size)], memory, ())
     question = next(core)
     while not isinstance(question, Append):
         question = core.send(store.look(question))

@@ -32,9 +32,15 @@ CLOCK_ALONE = ReadAhead(keys=(), accounts={}, holds=(), streams=())
 class Flight:
     """A batch that was decided, and is not appended."""
 
-    def __init__(self, core: Asking[list[Answer]], append: Append) -> None:
+    def __init__(self, core: Asking[list[Answer]], append: Append, before: Flight | None) -> None:
         self.core = core
         self.append = append
+        self.before = before
+        self.landed = False
+
+
+def _on_the_way(flight: Flight | None) -> list[Append]:
+    return [] if flight is None or flight.landed else [*_on_the_way(flight.before), flight.append]
 
 
 class Site:
@@ -54,16 +60,17 @@ class Site:
     def plan(self, *requests: Request, before: Flight | None = None, trust_after: int = NEVER) -> Flight:
         """Decide a batch ahead."""
         batch = [prepare(one, SECRET) for one in requests]
-        core = write_ahead(batch, self.memory, None if before is None else before.append, trust_after)
+        core = write_ahead(batch, self.memory, _on_the_way(before), trust_after)
         question = next(core)
         while not isinstance(question, Append):
             self.asked.append(question)
             question = core.send(self.database.look(question))
-        return Flight(core, question)
+        return Flight(core, question, before)
 
     def land(self, flight: Flight) -> list[Answer]:
         """Append it."""
         told = self.database.answer(flight.append)
+        flight.landed = True
         with pytest.raises(StopIteration) as end:
             flight.core.send(told)
         return end.value.value
