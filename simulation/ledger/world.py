@@ -282,7 +282,7 @@ class World:
         """Nothing can be lost of it; what comes next tells why it was."""
         assert writer.core is not None
         if writer.refused:
-            writer.refused = False
+            writer.refused, writer.read, writer.hoped = False, None, None  # the database may have ended it meanwhile
             writer.split()
             self.server.leave(writer)
             self._advance(writer, Told())
