@@ -161,6 +161,22 @@ def test_only_holds_and_debits_have_rows() -> None:
     assert evolve(life.account, life.rows, renewed, NOON, 1) is life.rows.holds[H1]
 
 
+def test_sums_and_holds_may_be_applied_one_by_one() -> None:
+    life = rich()
+    life.pass_s(3)
+    life.commit(H1, 3)
+    life.debit(H2, 2)
+    life.revoke()
+    life.reverse(H2)
+    bare, rows = Account(account_id=MINE, organisation_id=MINE), Rows()
+    for account_id, event, at, position in life.log:
+        if account_id == MINE:
+            evolve_sums(bare, rows, event)
+            evolve_hold(MINE, rows, event, at, position)
+    assert bare == life.account and rows.holds == life.rows.holds
+    assert (rows.holds[H2].account_id, rows.holds[H2].opened_at) == (MINE, after(3))
+
+
 def test_sums_need_no_hold() -> None:
     life = rich()
     life.commit(H1, 3)
