@@ -73,6 +73,11 @@ class Flight(Generic[Cargo]):
         finally:
             self._over.set()
 
+    def drop(self) -> None:
+        """Give up what was planned, before it is landed."""
+        self._core.close()
+        self._context.run(self._around.close)
+
     def wait(self) -> bool:
         """Wait for its end; whether it has landed."""
         self._over.wait()

@@ -203,6 +203,8 @@ class WriterThread:
         flight = self._planned(taken, batch) if may_go_ahead(self._memory) else None
         landed = self._wait_for_flights(0 if flight is None else _FLIGHTS_MAX - 1)
         if not landed or flight is None:
+            if flight is not None:
+                flight.drop()
             _settle(taken, self._write(batch))
         elif len(batch) <= _FEW and not self._queue and not self._flights:
             flight.land(self._answer, _settle)
