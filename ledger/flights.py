@@ -57,7 +57,11 @@ class Flight(Generic[Cargo]):
         :raises Exception: it will not fly, whatever the reason.
         """
         self._context.run(self._plan, look)
-        pack(self.append)
+        try:
+            pack(self.append)
+        except BaseException:
+            self.drop()
+            raise
 
     def land(self, answer: Answering, told: Callable[[Cargo, Sequence[Answer]], None]) -> None:
         """Append, and tell the answers. Nobody is told anything if it failed, or nobody knows: see ``wait``."""
@@ -105,7 +109,7 @@ class Flight(Generic[Cargo]):
 
 
 class Runway(Generic[Cargo]):
-    """A thread that lands flights in the order in which they come; ``landed`` is called after each, whatever came."""
+    """A thread that lands flights in the order in which they come, whatever becomes of one."""
 
     def __init__(self, land: Callable[[Flight[Cargo]], None]) -> None:
         self._land = land
@@ -124,4 +128,7 @@ class Runway(Generic[Cargo]):
 
     def _work(self) -> None:
         while (flight := self._coming.get()) is not None:
-            self._land(flight)
+            try:
+                self._land(flight)
+            except Exception:  # noqa: BLE001  those behind it wait for this thread
+                _log.exception("whose batch it was could not be told")

@@ -23,15 +23,13 @@ from ledger.domain.verdicts import Answer
 from ledger.flights import Answered, Flight, Runway
 from ledger.ports import Request
 from ledger.tickets import THREADS, Home, LoopHome, Ticket, tell
-from ledger.writer.ahead import WithCare, may_go_ahead, write_ahead
+from ledger.writer.ahead import FLIGHTS_MAX, WithCare, may_go_ahead, write_ahead
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import Prepared, prepare
 from ledger.writer.requests import Append, Reconnect, WriterRequest
 
 _log = logging.getLogger(__name__)
-_FLIGHTS_MAX = 2
-"""Batches on their way: one that is being appended, one behind it, so that neither thread waits for the other."""
 _FEW = 8
 """A batch so small, with nobody behind it, is appended on the thread that decided it: a lone caller waits for less."""
 
@@ -192,16 +190,16 @@ class WriterThread:
             if taken:
                 self._do(taken)
             else:
-                self._wait_for_flights(_FLIGHTS_MAX)
+                self._wait_for_flights(FLIGHTS_MAX)
         self._wait_for_flights(0)
         self._runway.close()
 
     def _do(self, taken: Taken) -> None:
         """Do a batch: ahead if that can be, else with care when those before it have ended."""
         batch = [item for _, items in taken for item in items]
-        self._wait_for_flights(_FLIGHTS_MAX)
+        self._wait_for_flights(FLIGHTS_MAX)
         flight = self._planned(taken, batch) if may_go_ahead(self._memory) else None
-        landed = self._wait_for_flights(0 if flight is None else _FLIGHTS_MAX - 1)
+        landed = self._wait_for_flights(0 if flight is None else FLIGHTS_MAX - 1)
         if not landed or flight is None:
             if flight is not None:
                 flight.drop()

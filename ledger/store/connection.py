@@ -30,6 +30,7 @@ from ledger.store.arrays import Column, ColumnDumper, byteas, int8s, raw_uuids, 
 from ledger.store.more import read_more, read_refusals
 from ledger.writer.chain import GENESIS
 from ledger.writer.requests import (
+    CLOCK_ALONE,
     Append,
     Head,
     Known,
@@ -49,7 +50,6 @@ from ledger.writer.requests import (
 
 Rows = Iterable[tuple[Any, ...]]
 _CARRIED_MAX_S = 1.0
-_CLOCK_ALONE = ReadAhead(keys=(), accounts={}, holds=(), streams=())
 NOWHERE = Head(0, GENESIS, datetime(1970, 1, 1, tzinfo=UTC))
 """A head that nobody has asked for."""
 _PAUSES_S = (0.0, 0.05, 0.2, 0.5, 1.0)
@@ -100,7 +100,7 @@ class WriterStore:
 
         :raises errors.ConnectionLost: nothing is known of the answer.
         """
-        if request == _CLOCK_ALONE and (told := self._last.carried_on()) is not None:
+        if request == CLOCK_ALONE and (told := self._last.carried_on()) is not None:
             return told
         try:
             if self._looking is None:
@@ -169,11 +169,15 @@ class WriterStore:
 
     def _reconnect(self, tries: int) -> None:
         self.close()
+        self._last = LastClock(self._clock)  # what answers next may be another server
         self._sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
 
 
 class LastClock:
-    """The database's clock as it was last told, carried on by the time that has passed here: never ahead of it."""
+    """The database's clock as it was last told, carried on by the time that has passed here.
+
+    It was read before it was told, so that it lags a little, unless the database's clock was set back meanwhile.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

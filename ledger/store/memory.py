@@ -241,12 +241,15 @@ class MemoryLedger(AsOf):
 
     def stream(self, stream_id: UUID, *, after_version: int = 0, limit: int = 1_000) -> list[RecordedEvent]:
         """See ``LedgerReader``."""
-        return self.database.streams.get(stream_id, [])[after_version : after_version + limit]
+        with self._lock:
+            return self.database.streams.get(stream_id, [])[after_version : after_version + limit]
 
     def log(self, *, after: int, limit: int) -> list[RecordedEvent]:
         """See ``LedgerReader``."""
-        return self.database.events[after : after + limit]
+        with self._lock:
+            return self.database.events[after : after + limit]
 
     def head(self) -> int:
         """See ``LedgerReader``."""
-        return self.database.head.position
+        with self._lock:
+            return self.database.head.position

@@ -22,9 +22,10 @@ from ledger.writer.loading import ForeignState
 from ledger.writer.memory import Memory
 from ledger.writer.overlay import overlaid
 from ledger.writer.prepare import Prepared
-from ledger.writer.requests import Append, ReadAccountStream, ReadAhead, UnderLock, WriterRequest
+from ledger.writer.requests import CLOCK_ALONE, Append, ReadAccountStream, ReadAhead, UnderLock, WriterRequest
 
-_CLOCK = ReadAhead(keys=(), accounts={}, holds=(), streams=())
+FLIGHTS_MAX = 2
+"""Batches on their way: one that is being appended, one behind it, so that neither thread waits for the other."""
 _OPENING = (HoldCredits, DebitCredits)
 T = TypeVar("T")
 Asking = Generator[WriterRequest, Any, T]
@@ -55,7 +56,7 @@ def write_ahead(
         raise WithCare
     question = _question(batch, memory)
     trusting = memory.unrepeated >= trust_after and _can_trust(batch, question)
-    read: UnderLock = overlaid(question, (yield _CLOCK if trusting else question), before)
+    read: UnderLock = overlaid(question, (yield CLOCK_ALONE if trusting else question), before)
     read = read.on(memory.head)
     if clock_refusal(read):
         raise WithCare
@@ -91,7 +92,8 @@ def _can_trust(batch: Sequence[Prepared], question: ReadAhead) -> bool:
     """Whether nothing that a batch names needs to be read, but for keys and holds that should not be there."""
     if question.accounts or question.streams:
         return False
-    opened = [hold_id for item in batch if type(item.request.command) in _OPENING for hold_id in item.holds]
+    opening = [item for item in batch if type(item.request.command) in _OPENING and not item.request.linked]
+    opened = [hold_id for item in opening for hold_id in item.holds]
     return not question.holds or set(question.holds) <= set(opened)
 
 

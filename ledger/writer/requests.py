@@ -85,6 +85,10 @@ class ReadAhead:
     streams: Sequence[UUID]
 
 
+CLOCK_ALONE = ReadAhead(keys=(), accounts={}, holds=(), streams=())
+"""Nothing but the clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnderLock:
     """The read-back. ``clock`` is the database's, read under the lock; ``own_clock`` the writer's host's.

@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger import errors
 from ledger.domain.verdicts import Answer
-from ledger.writer.ahead import WithCare, may_go_ahead, write_ahead
+from ledger.writer.ahead import FLIGHTS_MAX, WithCare, may_go_ahead, write_ahead
 from ledger.writer.prepare import prepare
 from ledger.writer.requests import Append
 from simulation.clocks import SimulatedClock
@@ -18,8 +18,6 @@ from simulation.ledger.server import Server, Waiting
 from simulation.ledger.writers import Batch, Flight, Read, Told, Writer
 from simulation.model.answering import Model
 
-AT_ONCE = 2
-"""Batches of a writer that are on their way at once."""
 Committed = Callable[[Append, int], None]
 Compare = Callable[[Writer, Batch, Sequence[Answer], Sequence[Answer]], None]
 
@@ -60,7 +58,7 @@ class Flights:
         if any(flight.failed for flight in writer.flights):
             if writer.flying is None and (decided or not writer.ahead):
                 self._do_again(writer)
-        elif decided and len(writer.flights) < AT_ONCE:
+        elif decided and len(writer.flights) < FLIGHTS_MAX:
             assert writer.core is not None and writer.read is not None and isinstance(writer.asked, Append)
             flight = Flight(writer.batch, writer.core, writer.asked, writer.read, self._clock.monotonic_s())
             writer.flights.append(flight)

@@ -22,10 +22,10 @@ from ledger.follower import follow_once, register
 from ledger.store.connection import WriterStore
 from ledger.store.memory import MemoryDatabase
 from ledger.writer.requests import (
+    CLOCK_ALONE,
     Append,
     EventRow,
     More,
-    ReadAhead,
     ReadUnderLock,
     Rollback,
     UnderLock,
@@ -41,7 +41,6 @@ from tests.support.servers import Database
 
 STEPS = 250
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CLOCK_ALONE = ReadAhead(keys=(), accounts={}, holds=(), streams=())
 _AGES_S = 100 * 365 * 86_400.0
 
 

@@ -18,7 +18,7 @@ from ledger.writer.ahead import Asking, WithCare, may_go_ahead, write_ahead
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import prepare
-from ledger.writer.requests import Append, ReadAhead, WriterRequest
+from ledger.writer.requests import CLOCK_ALONE, Append, WriterRequest
 from simulation.ledger import runs
 from simulation.ledger.steps import Give
 from tests.support.ledger import CREDIT, ManualClock, request
@@ -26,7 +26,6 @@ from tests.support.ledger import CREDIT, ManualClock, request
 SECRET = b"twin"
 LEASE_S = 60
 NEVER = 1_000_000
-CLOCK_ALONE = ReadAhead(keys=(), accounts={}, holds=(), streams=())
 
 
 class Flight:
@@ -303,7 +302,7 @@ def test_a_hold_that_was_there_already_undoes_it_too() -> None:
         site.land(site.plan(request(hold(account_id, hold_id)), trust_after=0))
 
 
-@pytest.mark.parametrize("what", ["a hold that is over", "a stream", "another account"])
+@pytest.mark.parametrize("what", ["a hold that is over", "a hold that is over, linked", "a stream", "another account"])
 def test_what_may_be_there_is_asked_for(what: str) -> None:
     site = Site()
     account_id, hold_id = site.account(), uuid4()
@@ -312,6 +311,7 @@ def test_what_may_be_there_is_asked_for(what: str) -> None:
     site.care(request(release))
     wanted = {
         "a hold that is over": request(release, origin="caller"),
+        "a hold that is over, linked": request(hold(account_id, uuid4()), linked=(release,), origin="caller"),
         "a stream": noted(),
         "another account": request(commands.OpenAccount(account_id=uuid4(), organisation_id=ORGANISATION)),
     }[what]

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from threading import Thread
 from typing import Any
 
+import pytest
+
 from ledger import errors
 from ledger.domain.verdicts import Answer, Done
 from ledger.flights import Answered, Flight, Runway
-from ledger.writer.requests import Append, Head, ReadAhead, WriterRequest
+from ledger.writer.requests import CLOCK_ALONE, Append, Head, WriterRequest
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CLOCK_ALONE = ReadAhead(keys=(), accounts={}, holds=(), streams=())
 watched: ContextVar[str] = ContextVar("watched", default="nobody")
 
 
@@ -98,3 +99,28 @@ def test_they_land_in_the_order_in_which_they_come() -> None:
         runway.take(flight)
     runway.close()
     assert landed == flights
+
+
+def test_one_that_cannot_be_packed_is_watched_no_longer() -> None:
+    def fail(_append: Append) -> None:
+        raise OverflowError("too large")
+
+    watch = Watch()
+    with pytest.raises(OverflowError):
+        Flight("ours", core(), watch.around()).plan(watch.look, fail)
+    assert watch.seen == [("ReadAhead", "us"), ("over", "nobody")]
+
+
+def test_those_behind_one_that_nobody_can_be_told_of_still_land() -> None:
+    watch, landed = Watch(), list[Flight[str]]()
+
+    def land(flight: Flight[str]) -> None:
+        landed.append(flight)
+        if len(landed) == 1:
+            raise ConnectionResetError("nobody there")
+
+    runway = Runway[str](land)
+    for number in range(3):
+        runway.take(Flight(str(number), core(), watch.around()))
+    runway.close()
+    assert [flight.cargo for flight in landed] == ["0", "1", "2"]

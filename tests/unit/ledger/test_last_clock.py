@@ -1,0 +1,30 @@
+"""The database's clock between two times that it was told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from ledger.store.connection import LastClock
+from tests.support.ledger import ManualClock
+
+
+def test_it_is_carried_on_by_the_time_that_has_passed_here() -> None:
+    clock = ManualClock()
+    last, told = LastClock(clock), clock.now() + timedelta(seconds=7)
+    assert last.carried_on() is None, "it was never told"
+    last.note(told)
+    clock.pass_s(0.4)
+    read = last.carried_on()
+    assert read is not None
+    assert (read.clock, read.own_clock) == (told + timedelta(seconds=0.4), clock.now())
+
+
+@pytest.mark.parametrize(("passed_s", "carried"), [(1.0, True), (1.1, False)])
+def test_it_is_asked_for_again_after_a_second(passed_s: float, *, carried: bool) -> None:
+    clock = ManualClock()
+    last = LastClock(clock)
+    last.note(clock.now())
+    clock.pass_s(passed_s)
+    assert (last.carried_on() is not None) == carried
