@@ -24,8 +24,10 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('sandbox-movements', 0))"
 OPEN = """
     INSERT INTO sandbox_charges (ref, open_key, topup_id, asset, amount_minor, description, expires_at)
     VALUES (%(ref)s, %(open_key)s, %(topup_id)s, %(asset)s, %(amount_minor)s, %(description)s, %(expires_at)s)
-    ON CONFLICT (open_key) DO NOTHING
+    ON CONFLICT DO NOTHING
 """
+"""Whichever of the two unique indexes the same charge meets first: naming one leaves the other to raise."""
+
 BY_KEY = """
     SELECT ref, open_key, topup_id, asset, amount_minor, description, expires_at
     FROM sandbox_charges WHERE open_key = %(open_key)s
