@@ -50,6 +50,8 @@ from ledger.writer.requests import (
 
 Rows = Iterable[tuple[Any, ...]]
 _CARRIED_MAX_S = 1.0
+_DRIFT = 0.001
+"""How much faster than ours the database's clock may run."""
 NOWHERE = Head(0, GENESIS, datetime(1970, 1, 1, tzinfo=UTC))
 """A head that nobody has asked for."""
 _PAUSES_S = (0.0, 0.05, 0.2, 0.5, 1.0)
@@ -108,8 +110,9 @@ class WriterStore:
                 self._looking.autocommit = True
             match request:
                 case ReadAhead():
+                    asked_s = self._clock.monotonic_s()
                     read = read_ahead(self._looking, request, self._clock)
-                    self._last.note(read.clock)
+                    self._last.note(read.clock, asked_s)
                     return read
                 case ReadMore():
                     return read_more(self._looking, request)
@@ -131,8 +134,9 @@ class WriterStore:
         self._close_looking()
 
     def _append_ahead(self, connection: Connection, request: Append) -> float:
+        asked_s = self._clock.monotonic_s()
         waited_s, clock = append_ahead(connection, request)
-        self._last.note(clock)
+        self._last.note(clock - timedelta(seconds=waited_s), asked_s)
         return waited_s
 
     def _close_appending(self) -> None:
@@ -174,28 +178,30 @@ class WriterStore:
 
 
 class LastClock:
-    """The database's clock as it was last told, carried on by the time that has passed here.
+    """The database's clock as it was last told, carried on by the time that has passed here since it was asked for.
 
-    It was read before it was told, so that it lags a little, unless the database's clock was set back meanwhile.
+    It was read after it was asked for, so that it never lags, unless the database's clock was set forward meanwhile:
+    what is recorded by it is recorded after every reading that was answered before.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._told: tuple[datetime, float] | None = None
 
-    def note(self, clock: datetime) -> None:
-        """The database has just told it."""
-        self._told = clock, self._clock.monotonic_s()
+    def note(self, clock: datetime, asked_s: float) -> None:
+        """The database told it, asked at a monotonic time of this process."""
+        self._told = clock, asked_s
 
     def carried_on(self) -> UnderLock | None:
         """An answer that tells the clock alone; None if the last one is too long ago."""
         if self._told is None:
             return None
-        clock, at_s = self._told
-        since_s = self._clock.monotonic_s() - at_s
+        clock, asked_s = self._told
+        since_s = self._clock.monotonic_s() - asked_s
         if since_s > _CARRIED_MAX_S:
             return None
-        return UnderLock(NOWHERE, clock + timedelta(seconds=since_s), self._clock.now(), {}, {}, {}, {}, 0.0)
+        now = clock + timedelta(seconds=since_s * (1 + _DRIFT))
+        return UnderLock(NOWHERE, now, self._clock.now(), {}, {}, {}, {}, 0.0)
 
 
 def connect(conninfo: str) -> Connection:

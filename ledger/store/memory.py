@@ -223,7 +223,9 @@ class MemoryLedger(AsOf):
             readable = row.format == STATE_FORMAT
             stream = self.database.streams[account_id]
             account = decode_account(row.state) if readable else replay(account_id, stream)[0]
-            return balance_view(account, log_position=self.database.head.position, at=self._clock.now())
+            head = self.database.head
+            at = max(self._clock.now(), head.recorded_at)
+            return balance_view(account, log_position=head.position, at=at)
 
     def open_holds(self, account_id: UUID, *, limit: int) -> list[HoldView]:
         """See ``LedgerReader``."""

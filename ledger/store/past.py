@@ -22,7 +22,7 @@ _COLUMNS = """
 notification_id, originator_id, originator_version, topic, state, recorded_at, effective_at, key_hash, hash
 """
 
-HEAD = "SELECT position, clock_timestamp() FROM log_head"
+HEAD = "SELECT position, greatest(clock_timestamp(), recorded_at) FROM log_head"
 
 EVENT = f"SELECT {_COLUMNS} FROM events WHERE notification_id = %s"  # noqa: S608  constants of ours
 

@@ -37,7 +37,8 @@ class MemoryPast:
 
     def head(self) -> Point:
         """See ``Past``."""
-        return Point(self._database.head.position, self._clock.now())
+        head = self._database.head
+        return Point(head.position, max(self._clock.now(), head.recorded_at))
 
     def event(self, position: int) -> RecordedEvent | None:
         """See ``Past``."""

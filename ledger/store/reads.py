@@ -17,7 +17,7 @@ from ledger.store.past import HOLD, look
 from ledger.views import balance_view, hold_view
 
 BALANCE = """
-SELECT h.position, clock_timestamp(), a.format, a.state
+SELECT h.position, greatest(clock_timestamp(), h.recorded_at), a.format, a.state
 FROM log_head AS h CROSS JOIN account_states AS a WHERE a.account_id = %s
 """
 

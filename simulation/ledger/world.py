@@ -76,7 +76,7 @@ class World:
                 clock = self.clock if writer is None else self.writers[writer % len(self.writers)].clock
                 clock.apart_s += seconds
             case Look():
-                look(step, self.server.ledger, self.model, self.clock.now())
+                look(step, self.server.ledger, self.model, max(self.clock.now(), self.model.book.recorded_at))
             case Crowd() | Foreign():
                 self._intrude(step)
             case Follow() | Die():

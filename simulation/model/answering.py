@@ -49,7 +49,7 @@ class Model:
         self.book.fresh = []
         if skew := self._skew(clock, own_clock):
             return [Answer(_refused(No("clock-skew", skew_ms=skew), clock, one)) for one in requests]
-        now = max(clock, self.book.recorded_at)
+        now = max(clock, self.book.recorded_at + timedelta(microseconds=1))
         batch = _Batch(self, now)
         answers = [batch.handle(request) for request in requests]
         batch.seal(requests, answers)

@@ -127,6 +127,21 @@ def test_invariant_14_broken_connections_under_batches_decided_ahead_lose_and_re
     assert is_clean(pool)
 
 
+def test_invariant_29_what_is_asked_for_after_a_reading_is_recorded_after_it(
+    database: Database, postgres_ledger: PostgresLedger
+) -> None:
+    account_id = open_account(postgres_ledger, credit=1_000)
+    store = WatchedStore(database.writer_url)
+    with writing(store, account_id) as writer:
+        for _ in range(200):
+            before = postgres_ledger.balance(account_id)
+            verdict = writer.submit(debit(account_id)).verdict
+            assert before is not None and isinstance(verdict, Done)
+            assert verdict.recorded_at > before.at
+            assert postgres_ledger.balance_at(account_id, recorded_at=before.at) == before
+    assert store.counts["landed"] > 100
+
+
 def test_invariant_26_writers_that_overtake_each_other_spend_nothing_twice(
     database: Database, pool: ConnectionPool, postgres_ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

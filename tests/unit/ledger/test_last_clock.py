@@ -14,17 +14,20 @@ def test_it_is_carried_on_by_the_time_that_has_passed_here() -> None:
     clock = ManualClock()
     last, told = LastClock(clock), clock.now() + timedelta(seconds=7)
     assert last.carried_on() is None, "it was never told"
-    last.note(told)
-    clock.pass_s(0.4)
+    asked_s = clock.monotonic_s()
+    clock.pass_s(0.3)  # the answer was on its way
+    last.note(told, asked_s)
+    clock.pass_s(0.1)
     read = last.carried_on()
     assert read is not None
-    assert (read.clock, read.own_clock) == (told + timedelta(seconds=0.4), clock.now())
+    since, drift = timedelta(seconds=0.4), timedelta(seconds=0.0004)
+    assert (read.clock, read.own_clock) == (told + since + drift, clock.now())
 
 
 @pytest.mark.parametrize(("passed_s", "carried"), [(1.0, True), (1.1, False)])
 def test_it_is_asked_for_again_after_a_second(passed_s: float, *, carried: bool) -> None:
     clock = ManualClock()
     last = LastClock(clock)
-    last.note(clock.now())
+    last.note(clock.now(), clock.monotonic_s())
     clock.pass_s(passed_s)
     assert (last.carried_on() is not None) == carried

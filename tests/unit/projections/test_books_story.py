@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ class Story:
 
     def play(self, step: dict[str, Any]) -> None:
         """One step."""
-        self.clock.at = datetime.fromisoformat(step["day"]).replace(tzinfo=UTC)
+        later = timedelta(seconds=self.steps.index(step))  # what began on one day is over on another, not a tick before
+        self.clock.at = datetime.fromisoformat(step["day"]).replace(tzinfo=UTC) + later
         getattr(self, "_" + step["step"])(step)
 
     def log(self) -> list[RecordedEvent]:
