@@ -50,6 +50,8 @@ from ledger.writer.requests import (
 
 Rows = Iterable[tuple[Any, ...]]
 _CARRIED_MAX_S = 1.0
+_ON_ITS_WAY_MAX_S = 0.1
+"""How long a clock may have been on its way, and so how far one that is carried on may be ahead."""
 _DRIFT = 0.001
 """How much faster than ours the database's clock may run."""
 NOWHERE = Head(0, GENESIS, datetime(1970, 1, 1, tzinfo=UTC))
@@ -189,8 +191,9 @@ class LastClock:
         self._told: tuple[datetime, float] | None = None
 
     def note(self, clock: datetime, asked_s: float) -> None:
-        """The database told it, asked at a monotonic time of this process."""
-        self._told = clock, asked_s
+        """The database told it, asked at a monotonic time of this process; left out if that is long ago."""
+        if self._clock.monotonic_s() - asked_s <= _ON_ITS_WAY_MAX_S:
+            self._told = clock, asked_s
 
     def carried_on(self) -> UnderLock | None:
         """An answer that tells the clock alone; None if the last one is too long ago."""
