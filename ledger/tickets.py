@@ -26,11 +26,11 @@ class Home(Protocol):
 class Ticket:
     """Requests of one caller, queued together; taken in parts if the batch is full.
 
-    Settled by ``answers``, or by the first ``error``; ``settled`` counts how much of it is.
-    ``number`` is its home's own.
+    Settled by ``answers``, or by an ``error``. Its parts may be settled in another order than they were taken: one
+    whose acknowledgement was lost is answered after the one behind it. ``number`` is its home's own.
     """
 
-    __slots__ = ("answers", "error", "future", "home", "items", "number", "settled", "taken")
+    __slots__ = ("_parts", "_settled", "answers", "error", "future", "home", "items", "number", "taken")
 
     def __init__(
         self, items: Sequence[Prepared], home: Home, future: AnyFuture | None = None, *, number: int = 0
@@ -40,9 +40,32 @@ class Ticket:
         self.future = future
         self.number = number
         self.taken = 0
-        self.settled = 0
         self.answers: list[Answer] = []
         self.error: LedgerError | None = None
+        self._settled = 0
+        self._parts: dict[int, Sequence[Answer]] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is settled."""
+        return self._settled == len(self.items)
+
+    def settle(self, start: int, answers: Sequence[Answer]) -> None:
+        """Take the answers of those of its requests that begin at a place."""
+        self._settled += len(answers)
+        if len(answers) == len(self.items):
+            self.answers = list(answers)
+            return
+        if self._parts is None:
+            self._parts = {}
+        self._parts[start] = answers
+        if self.whole:
+            self.answers = [answer for place in sorted(self._parts) for answer in self._parts[place]]
+
+    def fail(self, error: LedgerError, count: int) -> None:
+        """Take an error for so many of its requests."""
+        self._settled += count
+        self.error = error
 
     def result(self) -> list[Answer]:
         """The answers.

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from threading import Condition, Thread
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ledger import errors, limits
 from ledger.domain.verdicts import Answer
@@ -54,8 +54,16 @@ class Store(Protocol):
         ...
 
 
-Taken = list[tuple[Ticket, Sequence[Prepared]]]
-"""Whose a batch is: tickets with what was taken of each."""
+class Part(NamedTuple):
+    """What a batch has of a ticket: ``items``, which begin at the ticket's place ``start``."""
+
+    ticket: Ticket
+    start: int
+    items: Sequence[Prepared]
+
+
+Taken = list[Part]
+"""Whose a batch is."""
 
 
 class Observer(Protocol):
@@ -196,7 +204,7 @@ class WriterThread:
 
     def _do(self, taken: Taken) -> None:
         """Do a batch: ahead if that can be, else with care when those before it have ended."""
-        batch = [item for _, items in taken for item in items]
+        batch = _items(taken)
         self._wait_for_flights(FLIGHTS_MAX)
         flight = self._planned(taken, batch) if may_go_ahead(self._memory) else None
         landed = self._wait_for_flights(0 if flight is None else FLIGHTS_MAX - 1)
@@ -240,7 +248,7 @@ class WriterThread:
         self._flights.clear()
         self._memory.forget()
         for flight in failed:
-            _settle(flight.cargo, self._write([item for _, items in flight.cargo for item in items]))
+            _settle(flight.cargo, self._write(_items(flight.cargo)))
 
     def _land(self, flight: Flight[Taken]) -> None:
         flight.land(self._answer, _settle)
@@ -280,20 +288,20 @@ class WriterThread:
                 return []
             return list(self._fill())
 
-    def _fill(self) -> Iterator[tuple[Ticket, Sequence[Prepared]]]:
+    def _fill(self) -> Iterator[Part]:
         count, size = 0, 0
         while self._queue and count < limits.BATCH_COMMANDS_MAX and size < limits.BATCH_BYTES_MAX:
             ticket = self._queue[0]
-            items = ticket.items
-            if ticket.taken or len(items) > limits.BATCH_COMMANDS_MAX - count:
-                items = items[ticket.taken : ticket.taken + limits.BATCH_COMMANDS_MAX - count]
-            ticket.taken += len(items)
+            items, start = ticket.items, ticket.taken
+            if start or len(items) > limits.BATCH_COMMANDS_MAX - count:
+                items = items[start : start + limits.BATCH_COMMANDS_MAX - count]
+            ticket.taken = start + len(items)
             if ticket.taken == len(ticket.items):
                 self._queue.popleft()
             count += len(items)
             for item in items:
                 size += item.size
-            yield ticket, items
+            yield Part(ticket, start, items)
         self._queued -= count
 
     def _refuse_queued(self) -> None:
@@ -306,17 +314,21 @@ class WriterThread:
         tell(refused)
 
 
+def _items(taken: Taken) -> list[Prepared]:
+    return [item for part in taken for item in part.items]
+
+
 def _settle(taken: Taken, answers: Sequence[Answer] | errors.LedgerError) -> None:
     """Hand every caller its part."""
-    start = 0
-    for ticket, items in taken:
+    first = 0
+    for part in taken:
+        last = first + len(part.items)
         if isinstance(answers, errors.LedgerError):
-            ticket.error = answers
+            part.ticket.fail(answers, len(part.items))
         else:
-            ticket.answers += answers[start : start + len(items)]
-        ticket.settled += len(items)
-        start += len(items)
-    tell(ticket for ticket, _ in taken if ticket.settled == len(ticket.items))
+            part.ticket.settle(part.start, answers[first:last])
+        first = last
+    tell(part.ticket for part in taken if part.ticket.whole)
 
 
 class _Stopped(Exception):
