@@ -72,6 +72,7 @@ class WriterStore:
         self._sleep = sleep
         self._connection: Connection | None = None
         self._looking: Connection | None = None
+        self._look_elsewhere = False
         self._last = LastClock(clock)
 
     def answer(self, request: WriterRequest) -> Any:
@@ -104,6 +105,9 @@ class WriterStore:
 
         :raises errors.ConnectionLost: nothing is known of the answer.
         """
+        if self._look_elsewhere:
+            self._look_elsewhere, self._last = False, LastClock(self._clock)
+            self._close_looking()
         if request == CLOCK_ALONE and (told := self._last.carried_on()) is not None:
             return told
         try:
@@ -162,6 +166,7 @@ class WriterStore:
             raise errors.BatchRefused(str(error)) from error
         except _TRY_AGAIN as error:
             self._close_appending()
+            self._look_elsewhere = True  # what it reconnects to may be another server
             raise errors.ConnectionLost(str(error)) from error
         except psycopg.Error as error:
             raise errors.BatchRefused(str(error)) from error

@@ -210,13 +210,14 @@ def append_stored(connection: Connection, stored_events: Sequence[StoredEvent]) 
     connection.adapters.register_dumper(Column, ColumnDumper)
     cursor = connection.cursor(row_factory=tuple_row)
     cursor.execute(sql.LOCK)
-    position, digest, recorded_at, clock, _waited_s = cursor.execute(sql.HEAD).fetchall()[0]
-    now = max(recorded_at, clock).astimezone(UTC)
+    *last, clock, _waited_s = cursor.execute(sql.HEAD).fetchall()[0]
+    head = Head(*last)
+    now = head.next_time(clock).astimezone(UTC)
     streams = {UUID(str(event.originator_id)): StreamHead(0, GENESIS) for event in stored_events}
     for stream_id, version, stream_hash in cursor.execute(sql.STREAMS, [uuids(list(streams))], binary=True):
         streams[stream_id] = StreamHead(version, stream_hash)
     link = Link(now, now)
-    append = Append(Head(position, digest, now), position)
+    append = Append(head._replace(recorded_at=now), head.position)
     for event in stored_events:
         _chain(append, event, streams, link)
     insert_events(connection, append)

@@ -22,10 +22,6 @@ from ledger.writer.prepare import Prepared
 from ledger.writer.requests import Append, More, ReadMore, ReadRefusals, UnderLock, WriterRequest
 
 
-TICK = timedelta(microseconds=1)
-"""A batch is recorded later than the one before, so that the log as it was at any answered time is for ever that."""
-
-
 @dataclass(frozen=True, slots=True)
 class Decided:
     """What a batch comes to once it is appended; ``accounts`` are those that it named, as it leaves them."""
@@ -54,7 +50,7 @@ def decide_batch(
             accounts[account_id] = remembered
         else:
             accounts[account_id] = yield from load(account_id, stored, remembered, memory)
-    now = max(read.clock, read.head.recorded_at + TICK)
+    now = read.head.next_time(read.clock)
     rows = Rows(memory.holds)
     more = wanted(batch, accounts, memory.holds, now)
     found: More = More() if more.empty else (yield more)

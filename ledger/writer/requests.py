@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,6 +13,8 @@ from ledger.domain.budgets import Budget
 from ledger.domain.events import BudgetUse
 from ledger.domain.evolve import GrantKey
 
+_TICK = timedelta(microseconds=1)
+
 
 class Head(NamedTuple):
     """Where the log ends."""
@@ -20,6 +22,10 @@ class Head(NamedTuple):
     position: int
     hash: bytes
     recorded_at: datetime
+
+    def next_time(self, clock: datetime) -> datetime:
+        """When a batch behind it is recorded: later than it, or the log at the time of the head would change again."""
+        return max(clock, self.recorded_at + _TICK)
 
 
 class StreamHead(NamedTuple):
