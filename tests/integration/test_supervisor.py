@@ -83,7 +83,7 @@ def test_a_stubborn_child_is_killed_and_named(supervisor: Supervisor, program: C
     wait_for(lambda: good.log.read_text() and bad.log.read_text())
     start = time.monotonic()
     assert supervisor.stop("good", "bad") == ["bad"]
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8
     assert supervisor.children == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import yaml
@@ -21,6 +23,7 @@ FILE = ROOT / "compose.yaml"
 IMAGE = "tallystick:local"
 ENTRYPOINT = ["tallystick"]
 HEALTHY_WITHIN_S = 60.0
+_dice = SystemRandom()
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -34,9 +37,12 @@ def ours() -> dict[str, dict[str, Any]]:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """A port for a process that is still to start: none that the system gives to connections meanwhile."""
+    for _ in range(100):
+        port = _dice.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 def default_of(text: str) -> str:

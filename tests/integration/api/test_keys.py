@@ -24,10 +24,10 @@ def test_a_key_is_made_used_rotated_and_revoked(site: Site) -> None:
     with with_key(site, made["secret"]) as shop:
         assert shop.get("/api/v1/jobs").status_code == 200
         assert shop.get("/api/v1/balance").status_code == 403
-        rotated = ada.post(f"/keys/{made['key']['key_id']}/rotate", {"overlap_s": 1}).json()
+        rotated = ada.post(f"/keys/{made['key']['key_id']}/rotate", {"overlap_s": 3}).json()
         assert rotated["old"]["replaced_by"] == rotated["key"]["key_id"]
         assert shop.get("/api/v1/jobs").status_code == 200
-        time.sleep(2.1)
+        time.sleep(4.1)
         assert shop.get("/api/v1/jobs").status_code == 401
     with with_key(site, rotated["secret"]) as shop:
         assert shop.get("/api/v1/jobs").status_code == 200

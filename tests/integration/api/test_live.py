@@ -16,6 +16,7 @@ import pytest
 
 from api import limits
 from api.live import stream as live_stream
+from customers.limits import REVOKED_WITHIN_S
 from ledger.ids import parse
 from tallystick.settings import Settings
 from tests.support.api import Customer, Event, Site, read_events, serving
@@ -58,7 +59,7 @@ def test_a_stream_begins_with_what_was_and_ends_with_the_jobs_end(site: Site) ->
         start = time.monotonic()
         ada.post(f"/jobs/{job}/cancel")
         (done,) = events_of(events)
-        assert time.monotonic() - start < 2.0
+        assert time.monotonic() - start < 5.0
     assert (done.name, done.data["state"], done.data["charged"]) == ("done", "cancelled", "0")
     assert accepted.id is not None and done.id is not None and done.id > accepted.id
     assert done.id == ada.get(f"/jobs/{job}").json()["log_position"]
@@ -139,7 +140,7 @@ def test_a_stream_ends_within_two_seconds_of_its_keys_revocation(site: Site) -> 
         site.runtime.keys._store.revoke_key(ada.organisation_id, ada.key_id)
         start = time.monotonic()
         assert events_of(events) == []
-        assert time.monotonic() - start < 2.0
+        assert time.monotonic() - start < REVOKED_WITHIN_S + 0.5
 
 
 def test_a_client_that_does_not_read_is_closed_and_harms_nobody(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +198,10 @@ def test_stopping_with_open_streams_and_waits_says_goodbye_and_takes_seconds(set
         with following(ada, job) as (_, events):
             first_event(events)
             waiting.start()
-            time.sleep(0.5)
+            held = time.monotonic() + SOON_S
+            while ada.get("/balance").json()["open_holds"] < 2:
+                assert time.monotonic() < held
+                time.sleep(0.05)
             took: list[float] = []
             stopping = threading.Thread(target=lambda: took.append(site.stop()))
             stopping.start()

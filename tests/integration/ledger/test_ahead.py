@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from random import Random
+from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
@@ -19,6 +21,7 @@ from ledger.domain import commands
 from ledger.domain.events import BudgetUse
 from ledger.domain.verdicts import Done
 from ledger.drivers import Driver
+from ledger.ports import Request
 from ledger.store.connection import WriterStore
 from ledger.store.postgres import PostgresLedger
 from ledger.verify import verify
@@ -26,7 +29,7 @@ from ledger.writer.ahead import write_ahead
 from ledger.writer.core import run, write
 from ledger.writer.memory import Memory
 from ledger.writer.prepare import prepare
-from ledger.writer.requests import Append, ReadAhead, WriterRequest
+from ledger.writer.requests import CLOCK_ALONE, Append, ReadAhead, Reconnect, WriterRequest
 from ledger.writer_thread import WriterThread
 from tallystick.clock import SystemClock
 from tests.support.ledger import CREDIT, open_account, request
@@ -35,6 +38,7 @@ from tests.support.servers import Database
 SECRET = b"a secret for tests"
 CALLERS = 16
 EACH = 40
+CREDITS = 10_000
 
 
 class WatchedStore(WriterStore):
@@ -72,8 +76,29 @@ class WatchedStore(WriterStore):
         return super().look(request)
 
 
+class LosesOne(WriterStore):
+    """Armed, it waits before the next append, and then loses the acknowledgement of the first full batch."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, SystemClock(), time.sleep)
+        self.armed, self.waits, self.go_on = False, Event(), Event()
+        self.lost = 0
+
+    def answer(self, request: WriterRequest) -> Any:
+        if not self.armed or not isinstance(request, Append):
+            return super().answer(request)
+        self.waits.set()
+        self.go_on.wait(10)
+        told = super().answer(request)
+        if len(request.verdicts) == limits.BATCH_COMMANDS_MAX and not self.lost:
+            self.lost += 1
+            time.sleep(0.5)  # the batch behind it is decided meanwhile
+            raise errors.ConnectionLost("cut after")
+        return told
+
+
 @contextmanager
-def writing(store: WatchedStore, account_id: UUID) -> Iterator[WriterThread]:
+def writing(store: WriterStore, account_id: UUID) -> Iterator[WriterThread]:
     """A writer that has been alone for long enough to go ahead."""
     writer = WriterThread(store, SECRET)
     try:
@@ -84,10 +109,18 @@ def writing(store: WatchedStore, account_id: UUID) -> Iterator[WriterThread]:
         writer.close()
 
 
-def debit(account_id: UUID) -> Any:
-    return request(
-        commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=CREDIT, reason="x"), uuid4().hex
-    )
+def debit(account_id: UUID) -> Request:
+    debit_id = uuid4()
+    command = commands.DebitCredits(account_id=account_id, debit_id=debit_id, amount_ucr=CREDIT, reason="x")
+    return request(command, debit_id.hex, subject_id=debit_id)
+
+
+def until_queued(writer: WriterThread, count: int) -> None:
+    """Wait until so many requests wait for a batch."""
+    ends = time.monotonic() + 10
+    while writer.queued < count:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 def spend(writers: Sequence[WriterThread], accounts: Sequence[UUID]) -> int:
@@ -105,7 +138,7 @@ def spend(writers: Sequence[WriterThread], accounts: Sequence[UUID]) -> int:
 def spent(ledger: PostgresLedger, accounts: Sequence[UUID]) -> int:
     """Credits that are gone."""
     balances = [ledger.balance(account_id) for account_id in accounts]
-    return sum(1_000 - balance.available_ucr // CREDIT for balance in balances if balance is not None)
+    return sum(CREDITS - balance.available_ucr // CREDIT for balance in balances if balance is not None)
 
 
 def is_clean(pool: ConnectionPool) -> bool:
@@ -117,20 +150,22 @@ def is_clean(pool: ConnectionPool) -> bool:
 def test_invariant_14_broken_connections_under_batches_decided_ahead_lose_and_repeat_nothing(
     database: Database, pool: ConnectionPool, postgres_ledger: PostgresLedger
 ) -> None:
-    accounts = [open_account(postgres_ledger, credit=1_000) for _ in range(5)]
+    accounts = [open_account(postgres_ledger, credit=CREDITS) for _ in range(5)]
     store = WatchedStore(database.writer_url, breaks=0.1)
     with writing(store, accounts[0]) as writer:
-        before = spent(postgres_ledger, accounts)
-        assert spend([writer], accounts) == CALLERS * EACH
-    assert spent(postgres_ledger, accounts) == before + CALLERS * EACH
-    assert min(store.counts[kind] for kind in ("landed", "cut", "lost", "blind")) > 0, store.counts
+        before, asked = spent(postgres_ledger, accounts), 0
+        while min(store.counts[kind] for kind in ("landed", "cut", "lost", "blind")) == 0:
+            assert asked < 6 * CALLERS * EACH, store.counts
+            assert spend([writer], accounts) == CALLERS * EACH
+            asked += CALLERS * EACH
+    assert spent(postgres_ledger, accounts) == before + asked
     assert is_clean(pool)
 
 
 def test_invariant_29_what_is_asked_for_after_a_reading_is_recorded_after_it(
     database: Database, postgres_ledger: PostgresLedger
 ) -> None:
-    account_id = open_account(postgres_ledger, credit=1_000)
+    account_id = open_account(postgres_ledger, credit=CREDITS)
     store = WatchedStore(database.writer_url)
     with writing(store, account_id) as writer:
         for _ in range(200):
@@ -146,7 +181,7 @@ def test_invariant_26_writers_that_overtake_each_other_spend_nothing_twice(
     database: Database, pool: ConnectionPool, postgres_ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ledger.writer_thread.may_go_ahead", lambda memory: memory.head is not None)  # always try
-    accounts = [open_account(postgres_ledger, credit=1_000) for _ in range(2)]
+    accounts = [open_account(postgres_ledger, credit=CREDITS) for _ in range(2)]
     stores = [WatchedStore(database.writer_url) for _ in range(2)]
     with writing(stores[0], accounts[0]) as first, writing(stores[1], accounts[0]) as second:
         before = spent(postgres_ledger, accounts)
@@ -156,8 +191,51 @@ def test_invariant_26_writers_that_overtake_each_other_spend_nothing_twice(
     assert is_clean(pool)
 
 
+def test_invariant_14_answers_of_a_call_in_two_batches_are_in_its_order_though_the_first_was_answered_last(
+    database: Database, postgres_ledger: PostgresLedger
+) -> None:
+    account_id = open_account(postgres_ledger, credit=CREDITS)
+    store, most = LosesOne(database.writer_url), limits.BATCH_COMMANDS_MAX
+    asked = [debit(account_id) for _ in range(50)]
+    with writing(store, account_id) as writer, ThreadPoolExecutor(3) as threads:
+        store.armed = True
+        calls = [threads.submit(writer.submit_many, [debit(account_id)])]
+        assert store.waits.wait(10)
+        calls.append(threads.submit(writer.submit_many, [debit(account_id) for _ in range(most - 20)]))
+        until_queued(writer, most - 20)
+        calls.append(threads.submit(writer.submit_many, asked))
+        until_queued(writer, most + 30)
+        store.go_on.set()
+        answers = calls[-1].result(30)
+    assert store.lost == 1
+    assert [answer.verdict.subject_id for answer in answers] == [one.subject_id for one in asked]
+    assert spent(postgres_ledger, [account_id]) == limits.AHEAD_AFTER + 2 + 1 + most + 30
+
+
+def test_what_is_read_ahead_is_read_anew_where_the_appends_had_to_connect_again(
+    database: Database, postgres_ledger: PostgresLedger
+) -> None:
+    account_id = open_account(postgres_ledger, credit=CREDITS)
+    store, memory = WatchedStore(database.writer_url), Memory()
+    run(write([prepare(debit(account_id), SECRET)], memory), store.answer)
+    store.look(CLOCK_ALONE)
+    before = store._looking
+    with psycopg.connect(database.superuser_url, autocommit=True) as killing:
+        assert store._connection is not None
+        killing.execute("SELECT pg_terminate_backend(%s, 5000)", [store._connection.info.backend_pid])
+    run(write([prepare(debit(account_id), SECRET)], memory), lambda asked: _no_reconnect(store, asked))
+    store.look(CLOCK_ALONE)
+    assert before is not None and before.closed and store._looking is not before
+    store.close()
+
+
+def _no_reconnect(store: WriterStore, asked: WriterRequest) -> Any:
+    """What is next on its way reconnects by itself."""
+    return None if isinstance(asked, Reconnect) else store.answer(asked)
+
+
 def test_a_writer_that_stops_answers_what_is_on_its_way(database: Database, postgres_ledger: PostgresLedger) -> None:
-    account_id = open_account(postgres_ledger, credit=1_000)
+    account_id = open_account(postgres_ledger, credit=CREDITS)
     store = WatchedStore(database.writer_url)
     with writing(store, account_id) as writer, ThreadPoolExecutor(CALLERS) as threads:
         before = spent(postgres_ledger, [account_id])
@@ -173,7 +251,7 @@ def test_a_writer_that_stops_answers_what_is_on_its_way(database: Database, post
 def test_an_append_that_fails_at_its_last_statement_has_written_nothing(
     database: Database, postgres_ledger: PostgresLedger, size: int
 ) -> None:
-    account_id = open_account(postgres_ledger, credit=1_000)
+    account_id = open_account(postgres_ledger, credit=CREDITS)
     store, memory = WatchedStore(database.writer_url), Memory()
     run(
         write(

@@ -185,7 +185,7 @@ def test_invariant_21_a_ledger_that_comes_back_after_leases_have_ended_releases_
     with writers(database, pool, 1) as (before,):
         accounts = [open_account(before, credit=10) for _ in range(3)]
         held = [hold(before, account_id, CREDIT, lease_s=1) for account_id in accounts for _ in range(4)]
-    time.sleep(1.05)
+    time.sleep(1.2)
     with writers(database, pool, 1) as (ledger,):
         assert [one.held_ucr for one in map(ledger.balance, accounts) if one] == [4 * CREDIT] * 3
         assert Driver(pool, ledger=ledger).drive(sweep()) == len(held)
