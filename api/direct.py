@@ -42,7 +42,18 @@ class Direct:
         self._litestar: Any = app.asgi_handler
         self._gate = gate
         self._problems = problems
-        self._known = dict(_known(app))
+        self._plain: dict[tuple[str, str], Known] = {}
+        self._named: dict[tuple[str, str, str], Known] = {}
+        for method, known in _known(app):
+            self._keep(method, known)
+
+    def _keep(self, method: str, known: Known) -> None:
+        """A path without a parameter is found whole; one with it by what stands before and behind, which is a name."""
+        if not known.parameter:
+            self._plain[method, known.template] = known
+            return
+        before, last = _around(known)
+        self._named[method, before, last] = known
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """See ASGI."""
@@ -51,15 +62,16 @@ class Direct:
         await answer(scope, receive, send)
 
     def _find(self, scope: Any) -> Known | None:
-        """The route that a request is plainly for. A parameter stands before the last part of a path."""
+        """The route that a request is plainly for, None where the router must look: slashes too many are its matter."""
         if scope.get("root_path") or not _has_plain_host(scope):
             return None
         method, path = scope.get("method"), scope["path"]
-        before, _, last = path.rpartition("/")
-        before, _, value = before.rpartition("/")
-        known, values = self._known.get((method, path, "")), dict[str, str]()
-        if known is None and value and (known := self._known.get((method, before, last))):
-            values[known.parameter] = value
+        known, values = self._plain.get((method, path)), dict[str, str]()
+        if known is None:
+            before, _, last = path.rpartition("/")
+            before, _, value = before.rpartition("/")
+            if value and (known := self._named.get((method, before, last))):
+                values[known.parameter] = value
         if known is not None:
             scope["route_handler"], scope["path_template"] = known.handler, known.template
             scope["path_params"] = values
@@ -80,22 +92,19 @@ def _has_plain_host(scope: Any) -> bool:
     return host is None or _PLAIN_HOST.fullmatch(host) is not None
 
 
-def _known(app: Litestar) -> Iterator[tuple[tuple[str, str, str], Known]]:
-    """Routes by method and path, or by what stands before and behind their parameter."""
+def _known(app: Litestar) -> Iterator[tuple[str, Known]]:
+    """Direct routes, with each of their methods."""
     for route in [route for route in app.routes if isinstance(route, HTTPRoute)]:
         for handler in route.route_handlers:
             if handler.opt.get(DIRECT):
-                at, parameter = _place(route)
+                known = Known(handler, route.path_format, "".join(route.path_parameters))
                 for method in handler.http_methods:
-                    yield (method, *at), Known(handler, route.path_format, parameter)
+                    yield method, known
 
 
-def _place(route: HTTPRoute) -> tuple[tuple[str, str], str]:
-    """What stands before and behind the parameter of a route's path, and its name; of a path without one, all of it."""
-    if not route.path_parameters:
-        return (route.path_format, ""), ""
-    (parameter,) = route.path_parameters
-    before, _, last = route.path_format.rpartition("/")
+def _around(known: Known) -> tuple[str, str]:
+    """What stands before and behind the parameter of a route's path: it is the part before the last."""
+    before, _, last = known.template.rpartition("/")
     before, _, named = before.rpartition("/")
-    assert named == f"{{{parameter}}}", f"{route.path}: a parameter stands before the last part"
-    return (before, last), parameter
+    assert last and named == f"{{{known.parameter}}}", f"{known.template}: one parameter, before the last part"
+    return before, last

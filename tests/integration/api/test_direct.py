@@ -141,3 +141,25 @@ def test_another_method_and_options_go_the_long_way(ada: Customer, ways: list[st
     assert ada.http.get(HOLDS).json()["code"] == "method-not-allowed"
     assert ada.http.options(HOLDS).headers["Allow"] == "OPTIONS, POST"
     assert ways == [HOLDS, HOLDS]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"{HOLDS}/hold_0/", 404),
+        (f"{HOLDS}/anything%20at%20all/", 404),
+        (f"{HOLDS}//x/", 404),
+        ("/api/v1/ledger/debits/debit_1/", 404),
+        ("/api/v1/ledger/batch/x/", 404),
+        (f"{HOLDS}%2Fx%2F", 404),
+        (f"{HOLDS}/", 201),
+        (f"{HOLDS}%2F", 201),
+        ("/api/v1//ledger/holds", 201),
+    ],
+)
+def test_an_odd_path_is_answered_as_the_router_answers_it(ada: Customer, path: str, status: int) -> None:
+    headers = {"Idempotency-Key": "odd", **JSON}
+    short, long = (ada.http.post(path, content=HOLD, headers=headers | more) for more in ({}, {"Host": "not_plain"}))
+    assert short.status_code == long.status_code == status, short.text
+    said = "code" if status == 404 else "subject_id"
+    assert short.json()[said] == long.json()[said]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.routes import HTTPRoute
+from litestar.utils import normalize_path
 
 from api.app import create_app
 from api.auth import PUBLIC, SCOPE
@@ -55,23 +56,64 @@ def direct_routes() -> list[tuple[str, str]]:
 @example(path="/api/v1/ledger/holds/{hold_id}/commit", method="POST")
 @example(path="/api/v1/ledger/batch", method="POST")
 @example(path="/api/v1/ledger/batch/", method="POST")
+@example(path=f"/api/v1/ledger/holds/{HOLD}/", method="POST")
 def test_where_the_short_way_leads_the_router_leads_too(path: str, method: str) -> None:
+    agree(path, method)
+
+
+ODD = {
+    "a slash more": lambda path: f"{path}/",
+    "two slashes more": lambda path: f"{path}//",
+    "a slash before": lambda path: f"/{path}",
+    "a slash doubled": lambda path: path.replace("/ledger/", "/ledger//"),
+    "a part more": lambda path: f"{path}/{HOLD}",
+    "a part more, and a slash": lambda path: f"{path}/{HOLD}/",
+    "any part more, and a slash": lambda path: f"{path}/anything at all/",
+    "a slash encoded twice": lambda path: f"{path}%2F",
+    "a slash within the last part": lambda path: f"{path[:-1]}/{path[-1]}",
+    "a part less": lambda path: path.rpartition("/")[0],
+    "a part less, and a slash": lambda path: path.rpartition("/")[0] + "/",
+    "no parameter": lambda path: path.replace(HOLD, ""),
+    "a dot": lambda path: path.replace("/ledger/", "/./ledger/"),
+    "capitals": lambda path: path.upper(),
+    "a line end": lambda path: f"{path}\n",
+    "a space": lambda path: f"{path} ",
+    "no slash to begin with": lambda path: path[1:],
+}
+"""Paths as a server decodes them that are nearly a route's."""
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_no_path_that_is_nearly_a_routes_leads_elsewhere_than_the_router(odd: str) -> None:
+    for method, template in direct_routes():
+        agree(ODD[odd](filled(template)), method)
+
+
+def agree(path: str, method: str) -> None:
+    """Where the short way knows a route, the router knows the same one, and reads the same out of the path."""
     scope = scope_of(path, method)
     if SHORT._find(scope) is None:
         return
+    normalized = normalize_path(path)
     try:
-        _, handler, found, parameters, template = APP.asgi_router.handle_routing(path=path, method=cast("Any", method))
+        found = APP.asgi_router.handle_routing(path=normalized, method=cast("Any", method))
     except HTTPException as error:
-        pytest.fail(f"the router knows no {method} {path}: {error}")
-    assert scope["route_handler"] is handler
-    assert (scope["path"], scope["path_params"], scope["path_template"]) == (found, parameters, template)
+        pytest.fail(f"the router knows no {method} {path!r}: {error}")
+    assert scope["route_handler"] is found[1]
+    assert (scope["path"], scope["path_params"], scope["path_template"]) == found[2:]
+
+
+def filled(template: str) -> str:
+    """A path of a route."""
+    before, _, rest = template.partition("{")
+    return before + (HOLD + rest.partition("}")[2] if rest else "")
 
 
 def test_every_route_of_the_ledger_that_is_posted_to_is_reached_directly() -> None:
     routes = direct_routes()
     assert ("POST", "/api/v1/ledger/batch") in routes and len(routes) > 15
     for method, template in routes:
-        path = template.partition("{")[0] + (HOLD + template.partition("}")[2] if "{" in template else "")
+        path = filled(template)
         scope = scope_of(path, method)
         assert SHORT._find(scope) is not None, path
         assert scope["path_template"] == template
