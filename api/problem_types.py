@@ -50,6 +50,7 @@ _LEDGER = (
     _type("extension-not-later", 409, "The grant ends later already", "`expires_at` is its end."),
     _type("reverse-above-debit", 409, "More than can be undone", "Undo at most `reversible`."),
     _type("overdraft-repaid", 409, "The overdraft is repaid", "It cannot be undone. Adjust the balance instead."),
+    _type("debt-repaid", 409, "The debt is repaid", "What was spent was revoked, and paid for since. Adjust instead."),
     _type("other-organisation", 403, "Another organisation's account", "Credits never move between organisations."),
     _type("second-operator-needed", 403, "Somebody else must approve", "Nobody approves their own proposal."),
     _type("proposal-unknown", 404, "There is no such proposal", "Check the id."),

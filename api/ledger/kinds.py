@@ -164,7 +164,7 @@ _DEBITS = (
         subject="undo",
         target="debit_id",
         mints=True,
-        refusals=("debit-unknown", "reverse-above-debit", "overdraft-repaid", "effective-in-future"),
+        refusals=("debit-unknown", "reverse-above-debit", "overdraft-repaid", "debt-repaid", "effective-in-future"),
         example={"reason": _CODE},
     ),
     Kind(
