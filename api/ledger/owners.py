@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from api.crossing import Crossing
 from api.limits import OWNERS_KEPT_MAX
 from api.services import Owners
+
+T = TypeVar("T")
 
 
 class Held(NamedTuple):
@@ -30,16 +32,22 @@ class KnownOwners:
         self._holds: dict[UUID, Held] = {}
 
     async def learn(self, accounts: Collection[UUID], holds: Collection[UUID]) -> None:
-        """Find out about these, unless they are known. At most two questions, whatever their number."""
+        """Find out about these, unless they are known. At most two questions, whatever their number.
+
+        What is asked about is known when this returns, and until the event loop turns again.
+        """
         unknown_accounts = [one for one in accounts if one not in self._accounts]
         unknown_holds = [one for one in holds if one not in self._holds]
+        if not unknown_accounts and not unknown_holds:
+            return
+        needed_accounts, needed_holds = _those(self._accounts, accounts), _those(self._holds, holds)
         if unknown_accounts:
-            self._accounts.update(await self._crossing.call(self._owners.of_accounts, unknown_accounts))
-            _bound(self._accounts, self._kept_max)
+            needed_accounts.update(await self._crossing.call(self._owners.of_accounts, unknown_accounts))
         if unknown_holds:
             found = await self._crossing.call(self._owners.of_holds, unknown_holds)
-            self._holds.update((hold_id, Held(*row)) for hold_id, row in found.items())
-            _bound(self._holds, self._kept_max)
+            needed_holds.update((hold_id, Held(*row)) for hold_id, row in found.items())
+        _remember(self._accounts, needed_accounts, self._kept_max)
+        _remember(self._holds, needed_holds, self._kept_max)
 
     def owns(self, organisation_id: UUID, account_id: UUID) -> bool:
         """Whether an account that was asked about is the organisation's."""
@@ -53,11 +61,25 @@ class KnownOwners:
         """A hold was opened here: nobody needs to ask about it."""
         self._holds[hold_id] = Held(account_id, organisation_id, None)
         if len(self._holds) > self._kept_max:
-            _bound(self._holds, self._kept_max)
+            _bound(self._holds, self._kept_max, needed=1)
 
 
-def _bound(known: dict[UUID, Any], most: int) -> None:
-    """Forget the oldest tenth of what is too much."""
+def _those(known: dict[UUID, T], wanted: Collection[UUID]) -> dict[UUID, T]:
+    """What is known of these."""
+    return {one: known[one] for one in wanted if one in known}
+
+
+def _remember(known: dict[UUID, T], needed: dict[UUID, T], most: int) -> None:
+    """Make these the newest: others may have forgotten them meanwhile, and this request must not."""
+    for one in needed:
+        known.pop(one, None)
+    known.update(needed)
     if len(known) > most:
-        for one in list(known)[: len(known) - most + most // 10]:
-            del known[one]
+        _bound(known, most, len(needed))
+
+
+def _bound(known: dict[UUID, T], most: int, needed: int) -> None:
+    """Forget the oldest tenth of what is too much, but none of the newest that are ``needed``."""
+    surplus = len(known) - most + most // 10
+    for one in list(known)[: min(surplus, len(known) - needed)]:
+        del known[one]
