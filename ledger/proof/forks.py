@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from ledger.domain.codec import tag_of
 from ledger.domain.events import LogForked
 from ledger.proof.heads import Head
 from ledger.proof.reading import Reading
@@ -15,14 +16,18 @@ from ledger.sansio import Row, Run, Statement
 from ledger.writer.chain import microseconds
 
 FORKS_STREAM = UUID(int=0x666F726B73)
-"""The stream of ``LogForked``."""
+"""The stream of ``LogForked``. Another event there, such as a budget that was given this id, says nothing of forks."""
 
 FORKS = Statement(
     "proof-forks",
     """
-    SELECT notification_id AS position, originator_version AS version, state, recorded_at FROM events
-    WHERE originator_id = %(stream_id)s ORDER BY originator_version
+    SELECT notification_id AS position, state, recorded_at FROM events
+    WHERE originator_id = %(stream_id)s AND topic = %(tag)s ORDER BY originator_version
     """,
+)
+VERSION = Statement(
+    "proof-forks-version",
+    "SELECT coalesce(max(originator_version), 0) AS version FROM events WHERE originator_id = %(stream_id)s",
 )
 
 
@@ -42,8 +47,14 @@ class Fork(Struct, frozen=True, kw_only=True):
 
 def read_forks() -> Reading[list[Fork]]:
     """All forks that the log admits."""
-    rows: list[Row] = yield Run(FORKS, {"stream_id": FORKS_STREAM})
+    rows: list[Row] = yield Run(FORKS, {"stream_id": FORKS_STREAM, "tag": tag_of(LogForked)})
     return [_fork(row) for row in rows]
+
+
+def read_version() -> Reading[int]:
+    """The version that the next event of the stream follows; others than forks count."""
+    rows: list[Row] = yield Run(VERSION, {"stream_id": FORKS_STREAM})
+    return rows[0]["version"]
 
 
 def _fork(row: Row) -> Fork:

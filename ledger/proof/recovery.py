@@ -15,7 +15,7 @@ from ledger.domain.codec import encode_event
 from ledger.domain.events import LogForked
 from ledger.ports import Companion, Request
 from ledger.proof.errors import LogDiffers
-from ledger.proof.forks import FORKS_STREAM, Fork, admitted, read_forks
+from ledger.proof.forks import FORKS_STREAM, Fork, admitted, read_forks, read_version
 from ledger.proof.heads import Head
 from ledger.proof.statements import LOG_SIZE, SNAPSHOT
 from ledger.proof.taking import check_continues
@@ -32,12 +32,16 @@ class Loss(Struct, frozen=True, kw_only=True):
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """The log beside the heads: what is lost and not admitted yet, if anything, and the losses that are admitted."""
+    """The log beside the heads: what is lost and not admitted yet, if anything, and the losses that are admitted.
+
+    ``forks_version`` is where the stream of forks ends: what the next one follows.
+    """
 
     log_size: int
     heads: int
     loss: Loss | None
     forks: tuple[Fork, ...]
+    forks_version: int
 
 
 def compare(heads: Sequence[Head]) -> Core[Comparison]:
@@ -49,6 +53,7 @@ def compare(heads: Sequence[Head]) -> Core[Comparison]:
     rows: list[Row] = yield Run(LOG_SIZE, {})
     log_size: int = rows[0]["position"]
     forks = yield from read_forks()
+    version = yield from read_version()
     lost: list[Head] = []
     kept = 0
     for head in sorted(heads, key=lambda head: (head.size, head.signed_at_us), reverse=True):
@@ -62,16 +67,16 @@ def compare(heads: Sequence[Head]) -> Core[Comparison]:
             break
     last = lost[0] if lost else None
     loss = Loss(kept=kept, size=last.size, root=last.root, log_size=log_size) if last else None
-    return Comparison(log_size=log_size, heads=len(heads), loss=loss, forks=tuple(forks))
+    return Comparison(log_size=log_size, heads=len(heads), loss=loss, forks=tuple(forks), forks_version=version)
 
 
-def admission(loss: Loss, forks: Sequence[Fork], operator_id: UUID, reason: str) -> Request:
-    """The request that writes a loss into the log, once."""
+def admission(loss: Loss, forks_version: int, operator_id: UUID, reason: str) -> Request:
+    """The request that writes a loss into the log, once, behind what the stream of forks has."""
     event = LogForked(kept=loss.kept, size=loss.size, root=loss.root.hex(), operator_id=operator_id, reason=reason)
     return Request(
         key=f"{loss.size}:{loss.root.hex()}",
         operation="recover",
         scope_id=FORKS_STREAM,
         body={"kept": loss.kept},
-        on_accept=(Companion(FORKS_STREAM, len(forks), (encode_event(event),)),),
+        on_accept=(Companion(FORKS_STREAM, forks_version, (encode_event(event),)),),
     )

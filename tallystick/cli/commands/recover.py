@@ -52,7 +52,7 @@ def _compare(parts: Runtime, places: tuple[str, ...]) -> Comparison:
 
 def _accept(parts: Runtime, found: Comparison, operator: UUID, reason: str) -> None:
     assert found.loss is not None
-    answer = parts.ledger.submit(admission(found.loss, found.forks, operator, reason))
+    answer = parts.ledger.submit(admission(found.loss, found.forks_version, operator, reason))
     if not isinstance(answer.verdict, Done):
         raise click.ClickException(f"the ledger refuses: {answer.verdict.code}")
 

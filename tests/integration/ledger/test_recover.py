@@ -9,13 +9,22 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
+from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
+from ledger.drivers import fetch
+from ledger.follower import READ
+from ledger.proof.forks import FORKS_STREAM
+from ledger.proof.heads import Head
 from ledger.store.postgres import PostgresLedger
+from ledger.writer.chain import GENESIS, expected_hash
 from tallystick.clock import SystemClock
 from tallystick.embedded.postgres import EmbeddedPostgres
+from tallystick.head_keys import HeadKeys
 from tallystick.settings import Settings
+from tallystick.vaults import FolderHeads
 from tests.support import servers
 from tests.support.cli import Commands
 from tests.support.histories import History, mirrored
@@ -103,3 +112,52 @@ def test_a_log_that_lost_nothing_has_nothing_to_recover(database: Database, sett
     answer(commands("heads", "export", "--json"))
     found = answer(commands("recover", "--accept", "--operator", uuid4(), "--json"))
     assert found["ok"] and found["loss"] is None and found["forks"] == []
+
+
+def keep(settings: Settings, head: Head) -> None:
+    """Keep a head that the installation's key signs, whatever the log says."""
+    signer = HeadKeys(settings.data_dir / "head-keys").signer(make=True)
+    FolderHeads(settings.data_dir / "heads").append(signer.sign(head))
+
+
+def last_head(settings: Settings) -> Head:
+    signed = FolderHeads(settings.data_dir / "heads").last()
+    assert signed is not None
+    return signed.head
+
+
+def write_to_the_stream_of_forks(database: Database) -> None:
+    """Append what an earlier release let a caller append: an event of another kind, in the stream that tells forks."""
+    with psycopg.connect(database.superuser_url) as connection:
+        row = connection.execute("SELECT position, hash FROM log_head").fetchone()
+        assert row is not None
+        connection.execute(
+            """
+            INSERT INTO events (originator_id, originator_version, topic, state, notification_id, recorded_at,
+                                effective_at, hash)
+            SELECT %s, 1, 'other.thing-set.v1', '{"limit":5}', %s, recorded_at, recorded_at, '' FROM log_head
+            """,
+            [FORKS_STREAM, row[0] + 1],
+        )
+        (event,) = fetch(connection, READ, {"after": row[0], "limit": 1})
+        digest = expected_hash(event, stream_hash=GENESIS, log_hash=row[1])
+        connection.execute("UPDATE events SET hash = %s WHERE notification_id = %s", [digest, row[0] + 1])
+        connection.execute("UPDATE log_head SET position = %s, hash = %s", [row[0] + 1, digest])
+
+
+def test_an_event_of_another_kind_in_the_stream_of_forks_hinders_nothing(
+    database: Database, settings: Settings
+) -> None:
+    commands = at(settings, database)
+    play(database, ManualClock(), 4, 10)
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE events DISABLE TRIGGER events_never_change")
+    write_to_the_stream_of_forks(database)
+    size = answer(commands("heads", "export", "--json"))["size"]
+    assert json.loads(commands("verify", "--json").stdout)["findings"] == []
+    assert answer(commands("recover", "--json"))["forks"] == []
+    keep(settings, replace(last_head(settings), size=size + 5, root=bytes(32)))
+    assert answer(commands("recover", "--json"), 1)["loss"]["kept"] == size
+    accepted = answer(commands("recover", "--accept", "--operator", uuid4(), "--json"))
+    assert accepted["ok"] and accepted["forks"] == [{"position": size + 1, "kept": size, "size": size + 5}]
+    assert answer(commands("heads", "export", "--json"))["size"] == size + 1
