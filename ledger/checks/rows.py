@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -18,45 +17,52 @@ from ledger.proof.reading import Reading
 from ledger.sansio import Row, Statement
 
 PAGE = 2_000
-_NIL = UUID(int=0)
 _UNREADABLE: list[Row] = [{}]
-_FIRST = datetime.min.replace(tzinfo=UTC)
+_START: tuple[Any, ...] = ()
 
-ACCOUNTS = Statement(
-    "verify-accounts",
+
+class _Pages(NamedTuple):
+    """The statement of a table's first page, and that of a page behind a key.
+
+    No id lies before the nil id, which is one like any other: the first page has no lower bound.
     """
-    SELECT account_id, organisation_id, version, hash, format, state, next_due_at FROM account_states
-    WHERE account_id > %(after)s ORDER BY account_id LIMIT %(limit)s
-    """,
+
+    first: Statement
+    further: Statement
+
+
+def _pages(name: str, rows: str, *key: str) -> _Pages:
+    columns = ", ".join(key)
+    after = ", ".join(("%(after)s", "%(after_too)s")[: len(key)])
+    order = f"ORDER BY {columns} LIMIT %(limit)s"
+    return _Pages(
+        Statement(f"{name}-first", f"{rows} {order}"),
+        Statement(name, f"{rows} WHERE ({columns}) > ({after}) {order}"),
+    )
+
+
+ACCOUNTS = _pages(
+    "verify-accounts",
+    "SELECT account_id, organisation_id, version, hash, format, state, next_due_at FROM account_states",
+    "account_id",
 )
-HOLDS = Statement(
+HOLDS = _pages(
     "verify-holds",
     """
     SELECT hold_id, account_id, state, amount_ucr, committed_ucr, remaining_ucr, lease_until, reference, opened_at,
            opened_position, resolved_at, slices
-    FROM holds WHERE hold_id > %(after)s ORDER BY hold_id LIMIT %(limit)s
+    FROM holds
     """,
+    "hold_id",
 )
-GRANTS = Statement(
-    "verify-grants",
-    """
-    SELECT account_id, grant_id, format, state FROM grants
-    WHERE (account_id, grant_id) > (%(after)s, %(after_too)s) ORDER BY account_id, grant_id LIMIT %(limit)s
-    """,
-)
-BUDGETS = Statement(
+GRANTS = _pages("verify-grants", "SELECT account_id, grant_id, format, state FROM grants", "account_id", "grant_id")
+BUDGETS = _pages(
     "verify-budgets",
-    """
-    SELECT budget_id, organisation_id, version, hash, subject, window_kind, limit_ucr FROM budgets
-    WHERE budget_id > %(after)s ORDER BY budget_id LIMIT %(limit)s
-    """,
+    "SELECT budget_id, organisation_id, version, hash, subject, window_kind, limit_ucr FROM budgets",
+    "budget_id",
 )
-USAGE = Statement(
-    "verify-usage",
-    """
-    SELECT budget_id, window_start, used_ucr FROM budget_usage
-    WHERE (budget_id, window_start) > (%(after)s, %(after_too)s) ORDER BY budget_id, window_start LIMIT %(limit)s
-    """,
+USAGE = _pages(
+    "verify-usage", "SELECT budget_id, window_start, used_ucr FROM budget_usage", "budget_id", "window_start"
 )
 
 
@@ -72,9 +78,8 @@ class _Table(NamedTuple):
     """
 
     name: str
-    statement: Statement
+    pages: _Pages
     key: tuple[str, ...]
-    first: tuple[Any, ...]
     wrong: Callable[[Replay, Row], int | None]
     expected: Callable[[Replay], Iterator[tuple[tuple[Any, ...], int]]]
     counts: Callable[[Replay, Row], bool] = _always
@@ -89,10 +94,11 @@ def check_rows(replay: Replay) -> Reading[list[Finding]]:
 
 
 def _check(replay: Replay, table: _Table) -> Reading[list[Finding]]:
-    after, count = table.first, 0
+    after, count = _START, 0
     while rows := (yield from _page(table, after)):
         if rows is _UNREADABLE:
-            return [Finding(0, f"{table.name}: a row behind {'/'.join(map(str, after))} cannot be read")]
+            where = f"behind {'/'.join(map(str, after))}" if after else "of the first page"
+            return [Finding(0, f"{table.name}: a row {where} cannot be read")]
         for row in rows:
             if (position := table.wrong(replay, row)) is not None:
                 return [Finding(position, f"{table.name} {_words(table, row)}: its row is not what its events say")]
@@ -106,7 +112,7 @@ def _check(replay: Replay, table: _Table) -> Reading[list[Finding]]:
 def _missing(replay: Replay, table: _Table) -> Reading[list[Finding]]:
     """Which row is not there; only looked for where one is not."""
     left = dict(table.expected(replay))
-    after = table.first
+    after = _START
     while rows := (yield from _page(table, after)):
         for row in rows:
             left.pop(_key(table, row), None)
@@ -116,7 +122,11 @@ def _missing(replay: Replay, table: _Table) -> Reading[list[Finding]]:
 
 
 def _page(table: _Table, after: tuple[Any, ...]) -> Reading[list[Row]]:
-    rows = yield from read(table.statement, {"after": after[0], "after_too": after[-1], "limit": PAGE})
+    """The page behind a key, or the first."""
+    if after == _START:
+        rows = yield from read(table.pages.first, {"limit": PAGE})
+    else:
+        rows = yield from read(table.pages.further, {"after": after[0], "after_too": after[-1], "limit": PAGE})
     return _UNREADABLE if rows is None else rows
 
 
@@ -215,9 +225,9 @@ def _usage(replay: Replay) -> _Expected:
 
 
 _TABLES = (
-    _Table("account", ACCOUNTS, ("account_id",), (_NIL,), _wrong_account, _accounts),
-    _Table("hold", HOLDS, ("hold_id",), (_NIL,), _wrong_hold, _holds),
-    _Table("grant", GRANTS, ("account_id", "grant_id"), (_NIL, _NIL), _wrong_grant, _grants, _is_ended),
-    _Table("budget", BUDGETS, ("budget_id",), (_NIL,), _wrong_budget, _budgets),
-    _Table("budget window", USAGE, ("budget_id", "window_start"), (_NIL, _FIRST), _wrong_usage, _usage),
+    _Table("account", ACCOUNTS, ("account_id",), _wrong_account, _accounts),
+    _Table("hold", HOLDS, ("hold_id",), _wrong_hold, _holds),
+    _Table("grant", GRANTS, ("account_id", "grant_id"), _wrong_grant, _grants, _is_ended),
+    _Table("budget", BUDGETS, ("budget_id",), _wrong_budget, _budgets),
+    _Table("budget window", USAGE, ("budget_id", "window_start"), _wrong_usage, _usage),
 )

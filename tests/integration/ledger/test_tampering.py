@@ -14,6 +14,7 @@ from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
 from ledger.checks import replay as replaying
+from ledger.checks import rows as checking_rows
 from ledger.domain import commands
 from ledger.domain.account import decode_account, encode_account
 from ledger.domain.codec import RecordedEvent
@@ -25,13 +26,14 @@ from ledger.proof.heads import Head
 from ledger.proof.statements import SNAPSHOT as PROOF_SNAPSHOT
 from ledger.proof.taking import take_head
 from ledger.sansio import Core, Run
+from ledger.store.postgres import PostgresLedger
 from ledger.verify import SNAPSHOT, Report, verify
 from ledger.writer import appending
 from ledger.writer.chain import GENESIS, expected_hash
 from tallystick.embedded.postgres import EmbeddedPostgres
 from tests.support import servers
 from tests.support.histories import History, mirrored
-from tests.support.ledger import ManualClock, request
+from tests.support.ledger import CREDIT, ManualClock, done, hold, open_account, request
 
 STEPS = 420
 PLACES = 4
@@ -573,3 +575,15 @@ def take_head_here(world: World) -> Core[Head]:
         except StopIteration as end:
             return end.value
         answer = (yield effect) if isinstance(effect, Run) else None
+
+
+@pytest.mark.parametrize("page", [1, 2_000])
+def test_a_row_with_the_nil_id_is_there_like_any_other(
+    pool: ConnectionPool, postgres_ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(checking_rows, "PAGE", page)
+    nil, other = UUID(int=0), open_account(postgres_ledger, credit=9)
+    done(postgres_ledger, commands.OpenAccount(account_id=nil, organisation_id=uuid4()))
+    done(postgres_ledger, commands.HoldCredits(account_id=other, hold_id=nil, amount_ucr=CREDIT, lease_s=60))
+    hold(postgres_ledger, other, CREDIT)
+    assert Driver(pool).drive(verify()).findings == ()
