@@ -29,6 +29,7 @@
     ├── DebitUnknown            debit-unknown
     ├── ReverseAboveDebit       reverse-above-debit
     ├── OverdraftRepaid         overdraft-repaid
+    ├── DebtIsRepaid            debt-repaid
     ├── OtherOrganisation       other-organisation
     ├── SecondOperatorNeeded    second-operator-needed
     ├── EffectiveInFuture       effective-in-future
@@ -222,6 +223,12 @@ class OverdraftRepaid(Refusal):
     """The overdraft that the debit drew on is repaid: two operators adjust instead. Facts: ``debit_id``."""
 
     code = "overdraft-repaid"
+
+
+class DebtIsRepaid(Refusal):
+    """What the debit spent was revoked and is owed no more: two operators adjust instead. Facts: ``debit_id``."""
+
+    code = "debt-repaid"
 
 
 class OtherOrganisation(Refusal):

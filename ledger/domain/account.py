@@ -72,6 +72,11 @@ class Grant(Struct, kw_only=True, array_like=True, gc=False):
         """What its owner had of it: spent, given for debt, or moved to another account."""
         return self.spent_ucr + self.repaid_ucr + self.transferred_ucr
 
+    @property
+    def recalled_ucr(self) -> int:
+        """What was taken back of what its owner had used: owed, or our loss."""
+        return self.indebted_ucr + self.lost_ucr
+
     def due(self, now: datetime) -> bool:
         """Whether its end has come."""
         return self.expires_at is not None and self.expires_at <= now

@@ -137,9 +137,13 @@ def window_end(window: BudgetWindow, start: datetime) -> datetime | None:
 def may_set(budgets: Budgets, command: SetBudget) -> None:
     """Check that a budget may be set by an organisation.
 
-    :raises errors.BudgetUnknown: it is another organisation's.
+    Other ids than random ones are names of something: of a payment's receipt, or of streams of the log's own.
+
+    :raises errors.BudgetUnknown: it is another organisation's, or the id is none that a new budget may have.
     """
     seen = budgets.known.get(command.budget_id)
+    if seen is None and command.budget_id.version not in {4, 7}:
+        raise errors.BudgetUnknown(budget_id=str(command.budget_id))
     if seen is not None and seen.organisation_id != command.organisation_id:
         raise errors.BudgetUnknown(budget_id=str(command.budget_id))
 

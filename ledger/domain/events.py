@@ -248,8 +248,8 @@ class CreditsRevoked(Event, frozen=True, tag="ledger.credits-revoked.v1"):
     """Unspent credits taken back: ``amount_ucr`` in all, ``from_frozen_ucr`` of it frozen before.
 
     ``claim_ucr`` more is held at this moment and taken as it comes back; if it is spent instead, ``spent_as`` says who
-    bears it. ``lost_ucr`` was spent already, and is our loss. ``claimed``: what is taken here came back to the oldest
-    claim. ``ends``: nothing of this grant can be used any more.
+    bears it. ``lost_ucr`` was spent already, and is our loss; below zero, so much of that has come back. ``claimed``:
+    what is taken here came back to the oldest claim. ``ends``: nothing of this grant can be used any more.
     """
 
     grant_id: UUID

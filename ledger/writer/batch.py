@@ -19,7 +19,6 @@ from ledger.domain.rules.known import Decision, Known
 from ledger.domain.verdicts import Answer, Done, Refused, Verdict, decode_verdict, encode_verdict, refused
 from ledger.ports import Companion, Request
 from ledger.writer.appending import Appending
-from ledger.writer.chain import GENESIS
 from ledger.writer.prepare import Prepared, conflict
 from ledger.writer.requests import Append, Refusals, StoredVerdict, StreamHead, UnderLock, VerdictRow
 from ledger.writer.seal import seal
@@ -161,7 +160,7 @@ class Batch:
         self._check_version(request, copies.accounts[prepared.accounts[0]] if prepared.accounts else None)
         self._guarded(lambda: try_out(copies, _account_commands(request), position))
         if type(request.command) is SetBudget:
-            may_set(self.known.budgets, request.command)
+            self._may_set(request.command)
         return copies
 
     def _decided(self, prepared: Prepared, answering: Account | None) -> Sequence[_Decided]:
@@ -176,7 +175,7 @@ class Batch:
         command = request.command
         if command is None or answering is None or type(command) is SetBudget:
             if type(command) is SetBudget:
-                may_set(self.known.budgets, command)
+                self._may_set(command)
             return ()
         try:
             return ((answering, command, decide(answering, self.known, command)),)
@@ -229,6 +228,14 @@ class Batch:
         for touched in accounts:
             while (touched.debts or touched.claims) and (follows := consequences(touched, self.now)):
                 self._writing.apply(touched, follows, key_hash)
+            for event in due(touched, self.now):  # what came back to a grant that had ended, before the next command
+                self._writing.apply(touched, event, key_hash)
+
+    def _may_set(self, command: SetBudget) -> None:
+        """Refuse what is no budget of theirs; a new one begins a stream, and never goes on with another's."""
+        may_set(self.known.budgets, command)
+        if command.budget_id not in self.known.budgets.known and self._writing.streams[command.budget_id].version:
+            raise errors.BudgetUnknown(budget_id=str(command.budget_id))
 
     def _set_budget(self, command: SetBudget, key_hash: bytes) -> None:
         event = BudgetSet(
@@ -240,9 +247,8 @@ class Batch:
         )
         budgets = self.known.budgets
         seen = budgets.known.get(command.budget_id)
-        self._writing.streams[command.budget_id] = (
-            StreamHead(0, GENESIS) if seen is None else StreamHead(seen.version, seen.hash)
-        )
+        if seen is not None:
+            self._writing.streams[command.budget_id] = StreamHead(seen.version, seen.hash)
         row = self._writing.add(command.budget_id, encode_event(event), key_hash)
         budget = budgets.known[command.budget_id] = budget_of(event, row.version, row.hash)
         self._writing.append.budgets = [

@@ -11,6 +11,7 @@ from uuid import UUID
 from ledger import errors, limits
 from ledger.domain.account import Account, Hold
 from ledger.domain.budgets import WINDOWS, Budgets, window_start
+from ledger.domain.commands import SetBudget
 from ledger.domain.events import OVERDRAFT, BudgetUse
 from ledger.domain.evolve import GrantKey, Rows
 from ledger.domain.rules.known import Known
@@ -71,9 +72,11 @@ def keep(decided: Decided, read: UnderLock, memory: Memory) -> None:
 
 
 def streams_of(batch: Sequence[Prepared]) -> list[UUID]:
-    """The streams that companions of a batch go to."""
+    """The streams that companions of a batch go to, and those of budgets."""
     streams: dict[UUID, None] = {}
     for item in batch:
+        if type(item.request.command) is SetBudget:
+            streams[item.request.command.budget_id] = None
         for companion in (*item.request.on_accept, *item.request.on_refuse):
             streams[companion.stream_id] = None
     return list(streams)

@@ -35,8 +35,7 @@ def copy_of(known: Known, account_ids: Sequence[UUID], hold_ids: Sequence[UUID])
 def expire_due(known: Known, position: int) -> None:
     """Let what is due expire on copies."""
     for account in known.accounts.values():
-        for event in due(account, known.now):
-            _apply(known, account, event, position)
+        _expire(known, account, position)
 
 
 def try_out(known: Known, commands: Sequence[AccountCommand], position: int) -> None:
@@ -59,6 +58,7 @@ def try_out(known: Known, commands: Sequence[AccountCommand], position: int) -> 
         for touched in accounts:
             while follows := consequences(touched, known.now):
                 _apply(known, touched, follows, position)
+            _expire(known, touched, position)
 
 
 def touched_by(account: Account, known: Known, command: AccountCommand) -> tuple[Account, ...]:
@@ -66,6 +66,11 @@ def touched_by(account: Account, known: Known, command: AccountCommand) -> tuple
     if type(command) is TransferCredits:
         return (account, known.accounts[command.to_account_id])
     return (account,)
+
+
+def _expire(known: Known, account: Account, position: int) -> None:
+    for event in due(account, known.now):
+        _apply(known, account, event, position)
 
 
 def _apply(known: Known, account: Account, event: AccountEvent, position: int) -> None:

@@ -34,6 +34,7 @@ def bear_spent(grant: Grant) -> None:
         claim.amount -= gone
         claim.gone += gone if claim.owed else 0
         grant.recalled += gone
+        grant.lost += 0 if claim.owed else gone
         excess -= gone
 
 

@@ -64,6 +64,7 @@ def decide(book: Book, command: Command, now: datetime) -> None:
     for account_id, posted in zip(ids, before, strict=True):
         change = _posted(book, account_id) - posted
         settle(book, book.account(account_id), now)
+        grants.expire_due(book, book.account(account_id), now)
         book.moved.append((account_id, effective_at, change))
         book.moved.append((account_id, now, _posted(book, account_id) - posted - change))
 

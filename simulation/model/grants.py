@@ -113,7 +113,7 @@ def revoke(book: Book, asked: commands.RevokeCredits) -> None:
         raise No("revoke-above-grant", grant_id=str(asked.grant_id), requested_ucr=amount, revocable_ucr=whole)
     ends = asked.amount_ucr is None
     _take(book, account, grant, amount, Claim(0, asked.cause, asked.spent_as == "debt"), ends=ends)
-    if ends and asked.grant_id and grant.receipt_id is not None:
+    if ends and grant.kind != "promo" and grant.receipt_id is not None:
         for other in list(account.grants.values()):
             if other.receipt_id == grant.receipt_id and other.kind == "promo" and other.live and not other.over:
                 _take(book, account, other, revocable(other), Claim(0, asked.cause, owed=False), ends=True)
@@ -132,12 +132,14 @@ def _take(book: Book, account: Account, grant: Grant, amount: int, claim: Claim,
     spent = amount - from_frozen - from_free - held
     grant.frozen -= from_frozen
     if grant.dispute is not None:
-        grant.dispute = (grant.dispute - from_frozen) or None
+        decided = amount if claim.cause == "dispute" else from_frozen
+        grant.dispute = max(grant.frozen, grant.dispute - decided) or None
     grant.free -= from_free
     grant.revoked += from_frozen + from_free
     if held:
         grant.claims.append(Claim(held, claim.cause, claim.owed))
     grant.recalled += spent
+    grant.lost += 0 if claim.owed else spent
     if ends:
         grant.over = True
         grant.dispute = None

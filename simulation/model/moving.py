@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from ledger.domain import commands
@@ -30,18 +31,55 @@ def reverse(book: Book, asked: commands.ReverseDebit, now: datetime) -> None:
     overdraft = sum(part for grant_id, part in parts if grant_id == NIL)
     if overdraft > sum(debt.amount for debt in account.debts if debt.cause == "overdraft" and debt.grant_id is None):
         raise No("overdraft-repaid", debit_id=str(asked.debit_id))
+    by_grant = Counter[UUID]()
+    for grant_id, part in parts:
+        by_grant[grant_id] += part
+    taken = {one: _taken_back(account, account.grants[one], part) for one, part in by_grant.items() if one != NIL}
+    if any(one.paid for one in taken.values()):
+        raise No("debt-repaid", debit_id=str(asked.debit_id))
     _shorten(found, amount)
     budgets.count(book, found.uses, -amount)
     book.note(account.account_id, "ledger.credits-reversed.v1")
     grace_until = after(now, asked.grace_s)
-    by_grant = Counter[UUID]()
-    for grant_id, part in parts:
-        by_grant[grant_id] += part
     for grant_id, part in by_grant.items():
         if grant_id == NIL:
             _lower(account, "overdraft", None, part)
         else:
-            _return(book, account, account.grants[grant_id], part, (now, grace_until))
+            grant = account.grants[grant_id]
+            grant.spent -= part
+            if not grant.over and grant.due(now):
+                grant.ends_at = grace_until
+            _take_again(book, account, grant, taken[grant_id])
+            receive(grant_id, account, part - taken[grant_id].owed - taken[grant_id].lost)
+
+
+class _Taken(NamedTuple):
+    """Parts of what returns that its owner may not have again, and one he has paid for since it was taken."""
+
+    owed: int
+    lost: int
+    paid: int
+
+
+def _taken_back(account: Account, grant: Grant, amount: int) -> _Taken:
+    """A customer who was refunded, or charged back, for more than he then has used keeps nothing of the excess."""
+    used = grant.spent + grant.repaid + grant.transferred - amount
+    excess = max(0, grant.recalled - used)
+    owed = min(excess, sum(debt.amount for debt in account.debts if debt.grant_id == grant.grant_id))
+    lost = min(excess - owed, grant.lost)
+    return _Taken(owed, lost, excess - owed - lost)
+
+
+def _take_again(book: Book, account: Account, grant: Grant, taken: _Taken) -> None:
+    if taken.owed:
+        _lower(account, "any", grant.grant_id, taken.owed)
+        grant.repaid += taken.owed
+        book.note(account.account_id, "ledger.debt-repaid.v1")
+    if taken.lost:
+        grant.revoked += taken.lost
+        grant.lost -= taken.lost
+        grant.recalled -= taken.lost
+        book.note(account.account_id, "ledger.credits-revoked.v1")
 
 
 def _last_of(spent: Parts, amount: int) -> Parts:
@@ -71,29 +109,6 @@ def _lower(account: Account, cause: str, grant_id: UUID | None, amount: int) -> 
             amount -= part
     account.debts = [debt for debt in account.debts if debt.amount]
     assert cause == "any" or not amount
-
-
-def _return(book: Book, account: Account, grant: Grant, amount: int, times: tuple[datetime, datetime]) -> None:
-    now, grace_until = times
-    grant.spent -= amount
-    if grant.over:
-        _return_to_ended(book, account, grant, amount)
-        return
-    if grant.due(now):
-        grant.ends_at = grace_until
-    receive(grant.grant_id, account, amount)
-
-
-def _return_to_ended(book: Book, account: Account, grant: Grant, amount: int) -> None:
-    owed = sum(debt.amount for debt in account.debts if debt.grant_id == grant.grant_id)
-    own = min(amount, owed)
-    if own:
-        _lower(account, "any", grant.grant_id, own)
-        grant.repaid += own
-        book.note(account.account_id, "ledger.debt-repaid.v1")
-    if amount > own:
-        grant.revoked += amount - own
-        book.note(account.account_id, "ledger.credits-revoked.v1")
 
 
 def transfer(book: Book, asked: commands.TransferCredits) -> None:

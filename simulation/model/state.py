@@ -69,6 +69,7 @@ class Grant:
     transferred: int = 0
     repaid: int = 0
     recalled: int = 0
+    lost: int = 0
     dispute: int | None = None
     over: bool = False
     claims: list[Claim] = field(default_factory=list[Claim])

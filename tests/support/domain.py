@@ -27,7 +27,7 @@ OURS, THEIRS = UUID(int=0xB1), UUID(int=0xB2)
 G1, G2, G3, G4 = (UUID(int=0xC0 + n) for n in range(1, 5))
 H1, H2, H3 = (UUID(int=0xD0 + n) for n in range(1, 4))
 D1, D2, D3 = (UUID(int=0xE0 + n) for n in range(1, 4))
-R1, R2 = UUID(int=0xF1), UUID(int=0xF2)
+R1, R2, R3 = UUID(int=0xF1), UUID(int=0xF2), UUID(int=0xF3)
 JOB, RECEIPT, ANN, BOB = (UUID(int=0x100 + n) for n in range(4))
 WHO: dict[str, Any] = {"account_id": MINE}
 

@@ -120,6 +120,11 @@ def freeze(account: Account, grant: Grant, amount_ucr: int) -> None:
     account.frozen_ucr += amount_ucr
 
 
+def close_dispute(grant: Grant, decided_ucr: int) -> None:
+    """So much of what is disputed is decided: nothing more of it will be frozen."""
+    grant.freeze_limit_ucr = max(grant.frozen_ucr, grant.freeze_limit_ucr - decided_ucr)
+
+
 def set_claims(account: Account, grant: Grant, claims: tuple[Claim, ...]) -> None:
     """Say what will be taken of what is held when it comes back."""
     account.claims += bool(claims) - bool(grant.claims)

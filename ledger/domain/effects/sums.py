@@ -11,6 +11,7 @@ from ledger.domain.effects.parts import (
     Rows,
     add_grant,
     bear_losses,
+    close_dispute,
     expire,
     freeze,
     give_back,
@@ -151,8 +152,11 @@ def revoked(account: Account, rows: Rows, event: events.CreditsRevoked) -> None:
         lower_claim(account, grant, event.amount_ucr)
     if event.claim_ucr:
         set_claims(account, grant, (*grant.claims, Claim(event.cause, event.spent_as, event.claim_ucr)))
-    grant.freeze_limit_ucr = 0 if event.ends else max(0, grant.freeze_limit_ucr - event.from_frozen_ucr)
-    grant.ended = grant.ended or event.ends
+    decided_ucr = event.amount_ucr + event.claim_ucr + event.lost_ucr if event.cause == "dispute" else 0
+    if not event.claimed:
+        close_dispute(grant, max(event.from_frozen_ucr, decided_ucr))
+    if event.ends:
+        grant.ended, grant.freeze_limit_ucr = True, 0
     settle(account, rows, grant)
 
 
@@ -169,6 +173,8 @@ def indebted(account: Account, rows: Rows, event: events.DebtIncurred) -> None:
         if event.claimed:
             lower_claim(account, grant, event.amount_ucr)
             bear_losses(account, grant)
+        elif event.cause == "dispute":
+            close_dispute(grant, event.amount_ucr)
         settle(account, rows, grant)
 
 

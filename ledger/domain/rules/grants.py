@@ -101,7 +101,7 @@ def revoke(account: Account, known: Known, command: commands.RevokeCredits) -> D
             grant_id=str(command.grant_id), requested_ucr=wanted_ucr, revocable_ucr=revocable_ucr
         )
     decision = _revoked(found, command, wanted_ucr)
-    if command.amount_ucr is None and found.receipt_id is not None:
+    if command.amount_ucr is None and found.receipt_id is not None and found.kind != "promo":
         for gift in account.grants:
             mate = gift.receipt_id == found.receipt_id and gift.grant_id != found.grant_id
             if gift.kind == "promo" and mate and not gift.ended:
@@ -112,7 +112,7 @@ def revoke(account: Account, known: Known, command: commands.RevokeCredits) -> D
 
 def _owable(found: Grant) -> int:
     """What its owner had of it, and neither owes yet nor was our loss."""
-    return max(0, found.used_ucr - found.indebted_ucr - found.lost_ucr)
+    return max(0, found.used_ucr - found.recalled_ucr)
 
 
 def _revoked(found: Grant, command: commands.RevokeCredits, wanted_ucr: int, *, gift: bool = False) -> Decision:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from ledger import errors
@@ -17,6 +18,7 @@ from ledger.domain.words import total_ucr
 from ledger.limits import SLICES_MAX
 
 Decision = list[events.AccountEvent]
+NOTHING: Mapping[UUID, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,13 @@ def find_grant(account: Account, known: Known, grant_id: UUID) -> Grant:
     return found
 
 
-def refrozen(account: Account, known: Known, slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
-    """The parts of returning slices that go to frozen: grants under dispute, up to what is disputed, less claims."""
+def refrozen(
+    account: Account, known: Known, slices: tuple[Slice, ...], taken_ucr: Mapping[UUID, int] = NOTHING
+) -> tuple[Slice, ...]:
+    """The parts of returning slices that go to frozen: grants under dispute, up to what is disputed.
+
+    What is claimed of a grant does not, nor what is ``taken_ucr`` again of it.
+    """
     back_ucr: dict[UUID, int] = {}
     for part in slices:
         back_ucr[part.grant_id] = back_ucr.get(part.grant_id, 0) + part.amount_ucr
@@ -121,6 +128,7 @@ def refrozen(account: Account, known: Known, slices: tuple[Slice, ...]) -> tuple
         grant = None if grant_id == OVERDRAFT else seen_grant(account, known, grant_id)
         if grant is not None and grant.freeze_limit_ucr:
             room_ucr = grant.freeze_limit_ucr - grant.frozen_ucr
-            frozen_ucr = min(room_ucr, max(0, amount_ucr - grant.claim_ucr))
+            stays_ucr = amount_ucr - grant.claim_ucr - taken_ucr.get(grant_id, 0)
+            frozen_ucr = min(room_ucr, max(0, stays_ucr))
             parts += [Slice(grant_id, frozen_ucr)] if frozen_ucr else []
     return tuple(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from ledger import errors
@@ -53,7 +54,9 @@ def reverse(account: Account, known: Known, command: commands.ReverseDebit) -> D
     owed_ucr = sum(part.amount_ucr for part in account.debts if part.cause == "overdraft")
     if sum(part.amount_ucr for part in slices if part.overdraft) > owed_ucr:
         raise errors.OverdraftRepaid(debit_id=str(command.debit_id))
-    ended = [part for part in slices if not part.overdraft and _grant(account, known, part).ended]
+    taken = _taken_back(account, known, slices)
+    if any(one.repaid_ucr for one in taken):
+        raise errors.DebtIsRepaid(debit_id=str(command.debit_id))
     graced = _graced(account, known, slices)
     return [
         events.CreditsReversed(
@@ -62,11 +65,11 @@ def reverse(account: Account, known: Known, command: commands.ReverseDebit) -> D
             amount_ucr=sum(part.amount_ucr for part in slices),
             slices=slices,
             reason=command.reason,
-            frozen=refrozen(account, known, slices),
+            frozen=refrozen(account, known, slices, {one.grant.grant_id: one.owed_ucr + one.lost_ucr for one in taken}),
             graced=graced,
             grace_until=known.now + timedelta(seconds=command.grace_s) if graced else None,
         ),
-        *_taken_again(account, ended),
+        *_taken_again(account, taken),
     ]
 
 
@@ -91,25 +94,48 @@ def _graced(account: Account, known: Known, slices: tuple[Slice, ...]) -> tuple[
     return tuple(grant.grant_id for grant in found if grant.due(known.now) and not grant.ended)
 
 
-def _taken_again(account: Account, ended: list[Slice]) -> Decision:
-    """Credits that return to a revoked grant pay its own debt; what that leaves is revoked like the rest of it."""
+class _Taken(NamedTuple):
+    """Of what returns to a grant, what had been taken back when it was spent: still owed, our loss, or repaid since."""
+
+    grant: Grant
+    owed_ucr: int
+    lost_ucr: int
+    repaid_ucr: int
+
+
+def _taken_back(account: Account, known: Known, slices: tuple[Slice, ...]) -> list[_Taken]:
+    """What may not be used again though it returns: a grant's owner has no more of it than was not taken back."""
     back_ucr: dict[UUID, int] = {}
-    for part in ended:
-        back_ucr[part.grant_id] = back_ucr.get(part.grant_id, 0) + part.amount_ucr
-    decision: Decision = []
+    for part in slices:
+        if not part.overdraft:
+            back_ucr[part.grant_id] = back_ucr.get(part.grant_id, 0) + part.amount_ucr
+    found: list[_Taken] = []
     for grant_id, amount_ucr in back_ucr.items():
-        owed = [part for part in account.debts if part.grant_id == grant_id]
-        paid_ucr = min(amount_ucr, sum(part.amount_ucr for part in owed))
-        if paid_ucr:
-            debts = tuple(_first(owed, paid_ucr))
-            decision.append(events.DebtRepaid(amount_ucr=paid_ucr, slices=(Slice(grant_id, paid_ucr),), debts=debts))
-        if amount_ucr > paid_ucr:
+        grant = find_grant(account, known, grant_id)
+        excess_ucr = grant.recalled_ucr - (grant.used_ucr - amount_ucr)
+        if excess_ucr > 0:
+            owed_ucr = min(excess_ucr, sum(part.amount_ucr for part in account.debts if part.grant_id == grant_id))
+            lost_ucr = min(excess_ucr - owed_ucr, grant.lost_ucr)
+            found.append(_Taken(grant, owed_ucr, lost_ucr, excess_ucr - owed_ucr - lost_ucr))
+    return found
+
+
+def _taken_again(account: Account, taken: list[_Taken]) -> Decision:
+    """Credits that return pay the debt of their own grant; what was our loss is revoked."""
+    decision: Decision = []
+    for grant, owed_ucr, lost_ucr, _ in taken:
+        if owed_ucr:
+            debts = _first([part for part in account.debts if part.grant_id == grant.grant_id], owed_ucr)
+            slices = (Slice(grant.grant_id, owed_ucr),)
+            decision.append(events.DebtRepaid(amount_ucr=owed_ucr, slices=slices, debts=tuple(debts)))
+        if lost_ucr:
             decision.append(
                 events.CreditsRevoked(
-                    grant_id=grant_id,
-                    amount_ucr=amount_ucr - paid_ucr,
+                    grant_id=grant.grant_id,
+                    amount_ucr=lost_ucr,
                     cause="correction",
-                    ends=True,
+                    lost_ucr=-lost_ucr,
+                    ends=grant.ended,
                 )
             )
     return decision

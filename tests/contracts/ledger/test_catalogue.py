@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import msgspec
 import pytest
@@ -293,6 +293,43 @@ def test_invariant_12_linked_commands_are_done_together_or_not_at_all(world: Wor
     too_many = tuple(debit(other, 1) for _ in range(limits.LINKED_MAX))
     with pytest.raises(InvalidRequest, match="linked"):
         world.ledger.submit(request(held, linked=too_many))
+
+
+@pytest.mark.parametrize("then", ["debit", "hold", "extend", "transfer"])
+def test_invariant_33_linked_commands_use_nothing_whose_end_has_come(world: World, then: str) -> None:
+    account_id = open_account(world.ledger)
+    other, organisation_id = uuid4(), balance(world, account_id).organisation_id
+    done(world.ledger, commands.OpenAccount(account_id=other, organisation_id=organisation_id))
+    ended = grant(world.ledger, account_id, 4 * CREDIT, lifetime_s=1)
+    hold_id = hold(world.ledger, account_id, 4 * CREDIT)
+    world.pass_s(1.1)
+    following = {
+        "debit": debit(account_id, 4),
+        "hold": commands.HoldCredits(account_id=account_id, hold_id=uuid4(), amount_ucr=CREDIT, lease_s=9),
+        "extend": commands.ExtendGrant(account_id=account_id, grant_id=ended, lifetime_s=60),
+        "transfer": commands.TransferCredits(
+            account_id=account_id, to_account_id=other, transfer_id=uuid4(), amount_ucr=CREDIT, reason="x"
+        ),
+    }[then]
+    back = commands.ReleaseHold(account_id=account_id, hold_id=hold_id, reason="x")
+    for dry_run in (True, False):
+        refusal = refused(world.ledger, back, linked=(following,), dry_run=dry_run)
+        assert refusal.code == ("grant-ended" if then == "extend" else "insufficient-credits")
+        assert refusal.facts["linked_index"] == 1
+    verdict = done(world.ledger, back)
+    assert (verdict.posted_ucr, balance(world, account_id).posted_ucr) == (0, 0), "answered as it is read"
+
+
+def test_a_budget_begins_a_stream_of_its_own(world: World) -> None:
+    account_id = open_account(world.ledger)
+    organisation_id = balance(world, account_id).organisation_id
+    before = world.ledger.head()
+    for taken in (account_id, UUID(int=0), UUID(int=1), uuid5(account_id, "receipt")):
+        budget = commands.SetBudget(budget_id=taken, organisation_id=organisation_id, subject="key", window="day")
+        for dry_run in (True, False):
+            refusal = refused(world.ledger, budget, scope_id=organisation_id, dry_run=dry_run)
+            assert refusal.code == "budget-unknown"
+    assert world.ledger.head() == before
 
 
 def test_invariant_13_a_dry_run_says_what_would_be_and_writes_nothing(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 
@@ -23,9 +23,11 @@ from ledger.domain.budgets import (
 )
 from ledger.domain.commands import SetBudget
 from ledger.domain.events import BudgetUse, BudgetWindow, Slice
+from ledger.ids import uuid7
+from payments.domain.keys import stable_id
 from tests.support.domain import D1, D2, G1, H1, NOON, OURS, THEIRS, Life, after
 
-B1, B2, B3 = (UUID(int=0xB10 + n) for n in range(3))
+B1, B2, B3 = (UUID(int=0xB10 + n, version=4) for n in range(3))
 
 
 def utc(text: str) -> datetime:
@@ -221,6 +223,10 @@ def test_a_budget_is_set_by_its_organisation_alone() -> None:
     with pytest.raises(errors.BudgetUnknown) as refusal:
         may_set(life.budgets, setting(B1, THEIRS))
     assert refusal.value.facts == {"budget_id": str(B1)}
+    may_set(life.budgets, setting(uuid7(0, bytes(10)), OURS))
+    for taken in (UUID(int=0), UUID(int=1), uuid5(B1, "a name"), stable_id("receipt", "rail", "known")):
+        with pytest.raises(errors.BudgetUnknown):
+            may_set(life.budgets, setting(taken, OURS))
 
 
 def test_a_refused_budget_refuses_the_command_and_takes_nothing() -> None:

@@ -201,6 +201,36 @@ def test_only_what_is_disputed_is_frozen(asked: int, amount: int, limit: int) ->
     assert life.sums == (10, 0, limit, 10 - limit)
 
 
+@pytest.mark.parametrize(("held", "spent", "limit_after"), [(10, 0, 0), (0, 10, 0), (0, 0, 0), (8, 0, 0), (4, 2, 0)])
+def test_a_lost_dispute_over_a_part_is_over(held: int, spent: int, limit_after: int) -> None:
+    life = Life()
+    life.grant()
+    if held:
+        life.hold(H1, held)
+    if spent:
+        life.debit(D1, spent)
+    life.freeze(G1, 4)
+    life.revoke(G1, 4, cause="dispute")
+    grant = life.account.grant(G1) or life.ended()
+    assert (grant.freeze_limit_ucr, grant.frozen_ucr) == (limit_after, 0)
+    if held:
+        life.release()
+    assert life.sums[2] == 0, "nothing is frozen for a dispute that is decided"
+    assert life.account.available_ucr == 6 - spent
+    life.freeze(G1, 1)
+
+
+def test_a_refund_leaves_a_dispute_over_the_rest_open() -> None:
+    life = Life()
+    life.grant()
+    life.hold(H1, 8)
+    life.freeze(G1, 5)
+    life.revoke(G1, 3)
+    assert (life.live().freeze_limit_ucr, life.live().frozen_ucr, life.live().claim_ucr) == (3, 0, 1)
+    life.revoke(G1, 1, cause="dispute")
+    assert (life.live().freeze_limit_ucr, life.live().claim_ucr) == (2, 2)
+
+
 def test_a_grant_that_ended_is_disputed_and_ends_again_when_the_dispute_is_won() -> None:
     life = Life()
     life.grant()
@@ -383,9 +413,17 @@ def test_what_came_back_after_it_was_owed_is_not_owed_twice() -> None:
     life.debit(D1, 10)
     life.revoke(G1, 6)
     life.grant(G2, 6)
-    life.reverse(D1, 8)
-    assert (life.live().used_ucr, life.live().indebted_ucr) == (2, 6)
-    assert life.revoke() == [revoked(amount_ucr=8)]
+    life.reverse(D1, 4)
+    assert (life.live().used_ucr, life.live().indebted_ucr) == (6, 6)
+    assert life.revoke() == [revoked(amount_ucr=4)]
+
+
+def test_a_gift_that_is_taken_back_takes_no_other_with_it() -> None:
+    life = Life()
+    life.grant(G1, 10, kind="promo", receipt_id=RECEIPT)
+    life.grant(G2, 6, kind="promo", receipt_id=RECEIPT)
+    assert life.revoke() == [revoked(amount_ucr=10)]
+    assert life.live(G2).free_ucr == 6
 
 
 def test_the_gifts_of_a_receipt_end_with_it_whole_and_at_our_loss() -> None:

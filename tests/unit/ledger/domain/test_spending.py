@@ -25,6 +25,7 @@ from tests.support.domain import (
     OTHER,
     R1,
     R2,
+    R3,
     RECEIPT,
     STRANGER,
     WHO,
@@ -207,21 +208,69 @@ def test_a_disputed_grant_pulls_a_reversal_into_frozen() -> None:
     assert life.sums == (10, 0, 4, 6) and life.live(G2).free_ucr == 2
 
 
-def test_what_returns_to_a_revoked_grant_pays_its_debt_and_what_that_leaves_is_revoked_too() -> None:
+def test_what_returns_to_a_revoked_grant_pays_its_debt_and_no_more_than_is_owed_returns() -> None:
     life = rich()
     life.debit(D1, 10)
     life.revoke(G2, cause="dispute")
     life.grant(G3, 2)
     assert life.account.debts == [DebtPart("dispute", G2, 4)] and life.sums == (-4, 0, 0, -4)
-    back, repaid, taken = life.do(undo(amount_ucr=5))
+    life.refuses(undo(amount_ucr=5), "debt-repaid", debit_id=str(D1))
+    back, repaid = life.do(undo(amount_ucr=4))
     assert cast("events.CreditsReversed", back).graced == ()
     assert repaid == events.DebtRepaid(amount_ucr=4, slices=(Slice(G2, 4),), debts=(DebtPart("dispute", G2, 4),))
-    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=1, cause="correction", ends=True)
     assert life.sums == (0, 0, 0, 0)
-    back, taken = life.do(undo(reversal_id=R2, amount_ucr=1))
-    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=1, cause="correction", ends=True)
+    life.refuses(undo(reversal_id=R2, amount_ucr=1), "debt-repaid", debit_id=str(D1))
     found = life.ended(G2)
-    assert (found.repaid_ucr, found.revoked_ucr, found.spent_ucr) == (4, 2, 0)
+    assert (found.repaid_ucr, found.revoked_ucr, found.spent_ucr) == (4, 0, 2)
+
+
+def test_what_was_our_loss_of_a_grant_in_part_is_not_given_again() -> None:
+    life = rich()
+    life.debit(D1, 10)
+    life.revoke(G2, 4, cause="refund", spent_as="loss")
+    assert life.do(undo(amount_ucr=2))[1:] == [], "two of six were not taken back"
+    _, taken = life.do(undo(reversal_id=R2, amount_ucr=3))
+    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=3, cause="correction", lost_ucr=-3)
+    life.do(undo(reversal_id=R3, amount_ucr=1))
+    grant = life.live(G2)
+    assert (grant.free_ucr, grant.revoked_ucr, grant.recalled_ucr, grant.used_ucr) == (2, 4, 0, 0)
+    life.revoke(G2)
+    assert life.sums == (0, 0, 0, 0), "all of it was taken once"
+
+
+def test_what_is_owed_of_a_grant_in_part_is_paid_by_what_returns() -> None:
+    life = rich()
+    life.grant(G3, 1, kind="promo", priority=3)
+    life.debit(D1, 10)
+    life.revoke(G2, 4, cause="refund")
+    _, repaid = life.do(undo(amount_ucr=6))
+    assert repaid == events.DebtRepaid(amount_ucr=4, slices=(Slice(G2, 4),), debts=(DebtPart("refund", G2, 4),))
+    grant = life.live(G2)
+    assert (grant.free_ucr, grant.repaid_ucr, grant.recalled_ucr, grant.used_ucr) == (2, 4, 4, 4)
+    life.revoke(G2)
+    assert life.sums == (1, 0, 0, 1), "all of it was taken once"
+
+
+def test_what_returns_of_two_grants_is_taken_of_each_by_itself() -> None:
+    life = rich()
+    life.debit(D1, 10)
+    life.revoke(G1, 1, spent_as="loss")
+    life.revoke(G2, 2, spent_as="loss")
+    _, second, first = life.do(undo())
+    assert second == events.CreditsRevoked(grant_id=G2, amount_ucr=2, cause="correction", lost_ucr=-2)
+    assert first == events.CreditsRevoked(grant_id=G1, amount_ucr=1, cause="correction", lost_ucr=-1)
+    assert life.sums == (7, 0, 0, 7)
+
+
+def test_what_returns_to_a_disputed_grant_is_frozen_but_for_what_was_our_loss() -> None:
+    life = rich()
+    life.debit(D1, 10)
+    life.revoke(G2, 4, cause="refund", spent_as="loss")
+    life.freeze(G2, 5)
+    back, taken = life.do(undo(amount_ucr=5))
+    assert cast("events.CreditsReversed", back).frozen == (Slice(G2, 2),)
+    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=3, cause="correction", lost_ucr=-3)
+    assert (life.live(G2).frozen_ucr, life.live(G2).free_ucr) == (2, 0)
 
 
 def test_what_returns_pays_only_its_own_grants_debt_whatever_the_causes() -> None:
@@ -238,7 +287,7 @@ def test_what_returns_pays_only_its_own_grants_debt_whatever_the_causes() -> Non
     ]
     _, repaid, taken = life.do(undo(amount_ucr=3))
     assert cast("events.DebtRepaid", repaid).debts == (DebtPart("refund", G2, 2),)
-    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=1, cause="correction", ends=True)
+    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=1, cause="correction", lost_ucr=-1, ends=True)
     _, taken, repaid = life.do(undo(reversal_id=R2, amount_ucr=4))
     assert cast("events.CreditsRevoked", taken).grant_id == G2 and cast("events.CreditsRevoked", taken).amount_ucr == 3
     assert cast("events.DebtRepaid", repaid).debts == (DebtPart("refund", G1, 1),)
@@ -264,7 +313,7 @@ def test_what_returns_to_a_revoked_grant_leaves_its_claim_on_what_is_held() -> N
     life.revoke(G2, cause="dispute", spent_as="loss")
     assert life.live(G2).claim_ucr == 3
     _, taken = life.do(undo(amount_ucr=1))
-    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=1, cause="correction", ends=True)
+    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=1, cause="correction", lost_ucr=-1, ends=True)
     assert life.live(G2).claim_ucr == 3 and life.account.claims == 1
 
 
