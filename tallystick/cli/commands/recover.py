@@ -11,11 +11,16 @@ from ledger.domain.verdicts import Done
 from ledger.drivers import Driver, catch_up
 from ledger.proof.errors import ProofError
 from ledger.proof.follower import ProofFollower
-from ledger.proof.recovery import Comparison, admission, compare
+from ledger.proof.heads import Head
+from ledger.proof.recovery import Comparison, Loss, admission, compare
+from ledger.proof.taking import at
 from tallystick.cli.common import json_option, ok_mark, print_json
 from tallystick.cli.parts import with_parts
 from tallystick.heads import heads_place, read_heads
 from tallystick.wiring import Runtime
+
+_SHOWN = 10
+"""Heads that are named one by one: there is one a minute."""
 
 
 @click.command("recover")
@@ -63,12 +68,25 @@ def _show(found: Comparison) -> None:
     if found.loss is None:
         click.echo(f"{ok_mark(ok=True)}  the log of {found.log_size} events goes on from {found.heads} signed heads")
         return
-    loss = found.loss
+    _show_loss(found.loss)
+
+
+def _show_loss(loss: Loss) -> None:
+    for head in loss.heads[:_SHOWN]:
+        click.echo(
+            f"{ok_mark(ok=False)}  not the log's: the head {head.root.hex()[:16]} of size {head.size}, {_when(head)}"
+        )
+    if len(loss.heads) > _SHOWN:
+        click.echo(f"{ok_mark(ok=False)}  and {len(loss.heads) - _SHOWN} more; --json names them all")
     click.echo(
         f"{ok_mark(ok=False)}  a head was signed at size {loss.size}; the log has {loss.log_size} events and is sure "
         f"to be the same up to {loss.kept} only. Restore a copy that has the rest, or own up to the loss with "
         "--accept --operator ID."
     )
+
+
+def _when(head: Head) -> str:
+    return f"signed {at(head.signed_at_us).isoformat(timespec='seconds')}"
 
 
 def _as_dict(found: Comparison) -> dict[str, object]:
@@ -77,6 +95,11 @@ def _as_dict(found: Comparison) -> dict[str, object]:
         "ok": loss is None,
         "log_size": found.log_size,
         "heads": found.heads,
-        "loss": {"kept": loss.kept, "size": loss.size, "root": loss.root.hex()} if loss else None,
+        "loss": _loss_as_dict(loss) if loss else None,
         "forks": [{"position": fork.position, "kept": fork.kept, "size": fork.size} for fork in found.forks],
     }
+
+
+def _loss_as_dict(loss: Loss) -> dict[str, object]:
+    heads = [{"size": one.size, "root": one.root.hex(), "signed_at_us": one.signed_at_us} for one in loss.heads]
+    return {"kept": loss.kept, "size": loss.size, "root": loss.root.hex(), "heads": heads}

@@ -14,10 +14,13 @@ import pytest
 from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
-from ledger.drivers import fetch
+from ledger.drivers import Driver, catch_up, fetch
 from ledger.follower import READ
+from ledger.proof.follower import ProofFollower
 from ledger.proof.forks import FORKS_STREAM
 from ledger.proof.heads import Head
+from ledger.proof.reading import read_root
+from ledger.proof.recovery import compare
 from ledger.store.postgres import PostgresLedger
 from ledger.writer.chain import GENESIS, expected_hash
 from tallystick.clock import SystemClock
@@ -161,3 +164,59 @@ def test_an_event_of_another_kind_in_the_stream_of_forks_hinders_nothing(
     accepted = answer(commands("recover", "--accept", "--operator", uuid4(), "--json"))
     assert accepted["ok"] and accepted["forks"] == [{"position": size + 1, "kept": size, "size": size + 5}]
     assert answer(commands("heads", "export", "--json"))["size"] == size + 1
+
+
+def test_a_head_of_a_lost_tail_is_told_though_longer_and_later_ones_fit(database: Database, settings: Settings) -> None:
+    commands = at(settings, database)
+    play(database, ManualClock(), 5, 10)
+    shared = answer(commands("heads", "export", "--json"))["size"]
+    lost = replace(last_head(settings), size=shared + 2, root=bytes(32))
+    also_lost = replace(lost, size=shared + 3, signed_at_us=lost.signed_at_us + 1)
+    add_a_tail(database)
+    longer = answer(commands("heads", "export", "--json"))["size"]
+    assert longer > also_lost.size
+    keep(settings, lost)
+    keep(settings, also_lost)
+    told = answer(commands("recover", "--json"), 1)
+    assert [head["size"] for head in told["loss"]["heads"]] == [also_lost.size, lost.size]
+    assert (told["loss"]["kept"], told["loss"]["size"]) == (shared, also_lost.size)
+    words = commands("recover")
+    assert words.exit_code == 1 and f"of size {lost.size}," in words.output
+    accepted = answer(commands("recover", "--accept", "--operator", uuid4(), "--json"))
+    assert accepted["ok"] and accepted["forks"] == [{"position": longer + 1, "kept": shared, "size": also_lost.size}]
+    assert json.loads(commands("verify", "--json").stdout)["findings"] == []
+
+
+def test_a_head_that_fits_and_was_signed_after_the_loss_does_not_say_what_was_kept(
+    database: Database, settings: Settings
+) -> None:
+    commands = at(settings, database)
+    play(database, ManualClock(), 6, 10)
+    shared = answer(commands("heads", "export", "--json"))["size"]
+    lost = replace(
+        last_head(settings), size=shared + 50, root=bytes(32), signed_at_us=last_head(settings).signed_at_us + 1
+    )
+    add_a_tail(database)
+    answer(commands("heads", "export", "--json"))
+    keep(settings, lost)
+    assert answer(commands("recover", "--json"), 1)["loss"]["kept"] == shared
+
+
+def test_heads_of_every_size_are_compared_with_the_log_in_pages(
+    database: Database, pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.proof.recovery._PAGE", 7)
+    size = play(database, ManualClock(), 7, 60)
+    driver = Driver(pool)
+    catch_up(driver, [ProofFollower()])
+    heads = [head_at(driver, one) for one in range(size + 1)]
+    assert driver.drive(compare(heads)).loss is None
+    for wrong in (1, size // 2, size):
+        others = [*heads[:wrong], replace(heads[wrong], root=bytes(32)), *heads[wrong + 1 :]]
+        loss = driver.drive(compare(others)).loss
+        assert loss is not None and [head.size for head in loss.heads] == [wrong] and loss.kept == wrong - 1
+
+
+def head_at(driver: Driver, size: int) -> Head:
+    root = driver.drive(read_root(size))
+    return Head(size=size, root=root, log_hash=bytes(32), verdicts_hash=bytes(32), signed_at_us=size)
