@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Litestar
@@ -55,10 +55,24 @@ def document(app: Litestar, *, public_url: str, version: str) -> dict[str, Any]:
         "paths": paths,
         "webhooks": {},
         "components": {
-            "schemas": {**components, "Problem": _problem_schema()},
+            "schemas": {**_in_ecma(components), "Problem": _problem_schema()},
             "securitySchemes": {_BEARER: _security_scheme()},
         },
     }
+
+
+def _in_ecma(schema: Any) -> Any:
+    """A schema whose patterns end as JSON schema writes it: the end of a text is ``$`` there."""
+    if isinstance(schema, dict):
+        entries = cast("dict[str, Any]", schema).items()
+        return {name: _end(value) if name == "pattern" else _in_ecma(value) for name, value in entries}
+    if isinstance(schema, list):
+        return [_in_ecma(entry) for entry in cast("list[Any]", schema)]
+    return schema
+
+
+def _end(pattern: Any) -> Any:
+    return f"{pattern[:-2]}$" if isinstance(pattern, str) and pattern.endswith(r"\Z") else _in_ecma(pattern)
 
 
 def _kinds(operations: Iterable[Found]) -> list[Any]:

@@ -27,6 +27,9 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _POSITION = re.compile(r"[0-9]{1,18}")
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _SHOWN_CHARS = 200
+_END = r"\\Z'"
+"""How a pattern of ours ends in msgspec's words; callers know it as the document writes it."""
+
 _ESCAPE = rb"\u"
 """Only so can a text hold what cannot be stored: bare control characters and surrogates are not JSON."""
 
@@ -77,7 +80,8 @@ def _fault(message: str) -> Fault:
     if field := _FIELD.fullmatch(match["detail"]):
         steps.append(field["name"])
     pointer = "".join(f"/{escaped(step)}" for step in steps)
-    return Fault(detail=match["detail"][:_SHOWN_CHARS], pointer=pointer[:_SHOWN_CHARS])
+    detail = match["detail"].replace(_END, "$'")
+    return Fault(detail=detail[:_SHOWN_CHARS], pointer=pointer[:_SHOWN_CHARS])
 
 
 def escaped(name: str) -> str:

@@ -20,14 +20,13 @@ from api.call import Call
 from api.ledger.answers import DoneOut, SetOut, done, done_out, problem_of, refused, set_out, verdict_name
 from api.ledger.asked import plain
 from api.ledger.bodies import AdjustIn
-from api.ledger.commands import credit
+from api.ledger.commands import credit, named
 from api.ledger.desk import desk_of
 from api.ledger.kinds import ADJUST
 from api.ledger.routes import BODY_PROBLEMS, ON_ACCOUNT, TAG
 from api.limits import PROPOSAL_LIFE_S
 from api.operations import IDEMPOTENCY_KEY, REPLAYED, Answer, Operation, path_id
 from api.problems import Found
-from ledger import ids
 from ledger.domain.codec import RecordedEvent, encode_event, tag_of
 from ledger.domain.commands import AdjustBalance
 from ledger.domain.events import AdjustmentCause
@@ -103,7 +102,7 @@ async def propose(request: Call) -> ASGIApp:
     """Ask for a change of a balance."""
     key, body, principal = request.idempotency_key(), await request.read(AdjustIn), request.principal
     desk = desk_of(request)
-    account_id = principal.account_id if body.account_id is None else ids.parse("acc", body.account_id)
+    account_id = principal.account_id if body.account_id is None else named("acc", body.account_id, "account_id")
     if not await desk.owns(principal, account_id):
         return problem_of(request, Found(code="account-unknown"), request.instance)
     event = AdjustmentProposed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
@@ -78,7 +79,7 @@ class BatchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def asked(batch: BatchIn) -> list[Asked | Group]:
     """The operations of a batch.
 
-    :raises Invalid: a linked operation says for itself what its group says for all.
+    :raises Invalid: an id that is none, or a linked operation says for itself what its group says for all.
     """
     return [_asked(operation, f"/operations/{index}") for index, operation in enumerate(batch.operations)]
 
@@ -92,7 +93,7 @@ def _asked(operation: Any, where: str) -> Asked | Group:
     if isinstance(operation, LinkedOp):
         return _group(operation, where)
     kind = ALONE[type(operation)]
-    return Asked(kind, operation, operation.idempotency_key, _target(kind, operation), where)
+    return Asked(kind, operation, operation.idempotency_key, _target(kind, operation, where), where)
 
 
 def _group(group: LinkedOp, where: str) -> Group:
@@ -102,12 +103,17 @@ def _group(group: LinkedOp, where: str) -> Group:
         for name in _OF_ALL:
             if getattr(operation, name):
                 raise Invalid([Fault(detail="said for the whole group alone", pointer=f"{there}/{name}")])
-        parts.append(Asked(kind, operation, group.idempotency_key, _target(kind, operation), there))
+        parts.append(Asked(kind, operation, group.idempotency_key, _target(kind, operation, there), there))
     return Group(parts, group.idempotency_key, group.expected_account_version, group.dry_run)
 
 
 _OF_ALL: tuple[Literal["expected_account_version", "dry_run"], ...] = ("expected_account_version", "dry_run")
 
 
-def _target(kind: Kind, operation: Any) -> Any:
-    return target_of(kind, getattr(operation, kind.target)) if kind.target else NOBODY
+def _target(kind: Kind, operation: Any, where: str) -> UUID:
+    if not kind.target:
+        return NOBODY
+    try:
+        return target_of(kind, getattr(operation, kind.target))
+    except ValueError as error:
+        raise Invalid([Fault(detail=str(error), pointer=f"{where}/{kind.target}")]) from error

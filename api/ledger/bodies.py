@@ -10,10 +10,13 @@ from msgspec import Meta, Struct
 from ledger import limits
 from ledger.domain.events import AdjustmentCause, BudgetSubject, BudgetWindow, RevokeCause, SpentAs
 
-_CREDITS = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,6})?$"
-_SIGNED = r"^-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,6})?$"
-_CODE = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-_KEY = r"^[ -~]{1,255}$"
+_CREDITS = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,6})?\Z"
+_SIGNED = r"^-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,6})?\Z"
+_CODE = r"^[a-z0-9][a-z0-9._-]{0,63}\Z"
+_KEY = r"^[ -~]{1,255}\Z"
+"""They end with ``\\Z``: to Python a ``$`` lies before a last line end, too. The document says ``$``, as JSON schema
+does."""
+
 PRIORITY_MAX = 1_000_000
 Amount = Annotated[str, Meta(pattern=_CREDITS, description="Credits, as a decimal string.", examples=["2.5"])]
 Signed = Annotated[
@@ -24,11 +27,11 @@ Code = Annotated[
 ]
 Lease = Annotated[int, Meta(ge=1, le=limits.HOLD_LEASE_MAX_S, description="Seconds from now.", examples=[60])]
 Lifetime = Annotated[int, Meta(ge=1, le=limits.GRANT_LIFETIME_MAX_S, description="Seconds from now.")]
-AccountId = Annotated[str, Meta(pattern="^acc_[0-9a-f]{32}$", description="An account of the organisation.")]
-HoldId = Annotated[str, Meta(pattern="^hold_[0-9a-f]{32}$", description="The hold.")]
-GrantId = Annotated[str, Meta(pattern="^grant_[0-9a-f]{32}$", description="The grant.")]
-DebitId = Annotated[str, Meta(pattern="^(debit|hold)_[0-9a-f]{32}$", description="The debit, or the hold committed.")]
-BudgetId = Annotated[str, Meta(pattern="^budget_[0-9a-f]{32}$", description="The budget.")]
+AccountId = Annotated[str, Meta(pattern=r"^acc_[0-9a-f]{32}\Z", description="An account of the organisation.")]
+HoldId = Annotated[str, Meta(pattern=r"^hold_[0-9a-f]{32}\Z", description="The hold.")]
+GrantId = Annotated[str, Meta(pattern=r"^grant_[0-9a-f]{32}\Z", description="The grant.")]
+DebitId = Annotated[str, Meta(pattern=r"^(debit|hold)_[0-9a-f]{32}\Z", description="The debit, or the hold committed.")]
+BudgetId = Annotated[str, Meta(pattern=r"^budget_[0-9a-f]{32}\Z", description="The budget.")]
 Version = Annotated[int, Meta(ge=0, le=limits.INT64_MAX, description="Refuse unless the account is at this version.")]
 Key = Annotated[str, Meta(pattern=_KEY, description="As the header `Idempotency-Key`, for this one.")]
 Grace = Annotated[int, Meta(ge=1, le=limits.GRANT_LIFETIME_MAX_S)]

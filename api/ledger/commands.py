@@ -77,7 +77,7 @@ def transfer(body: bodies.TransferIn, place: Place) -> commands.Command:
     """See ``TransferCredits``."""
     return commands.TransferCredits(
         account_id=place.account_id,
-        to_account_id=ids.parse("acc", body.to_account_id),
+        to_account_id=named("acc", body.to_account_id, "to_account_id"),
         transfer_id=place.new,
         amount_ucr=credit(body.amount),
         reason=body.reason,
@@ -215,5 +215,16 @@ def credit_or_none_at_all(text: str, field: str) -> int:
 
 
 def budgets(texts: Iterable[str]) -> tuple[UUID, ...]:
-    """Budgets that a command names."""
-    return tuple(ids.parse("budget", text) for text in texts)
+    """Budgets that a command names. Raises as ``named``."""
+    return tuple(named("budget", text, f"budgets/{index}") for index, text in enumerate(texts))
+
+
+def named(kind: str, text: str, field: str) -> UUID:
+    """An id that a body names.
+
+    :raises Invalid: none of that kind.
+    """
+    try:
+        return ids.parse(kind, text)
+    except ValueError as error:
+        raise Invalid([Fault(detail=str(error), pointer=f"/{field}")]) from error

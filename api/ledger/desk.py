@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from api.call import Call
 from api.errors import Invalid
 from api.ledger.asked import NOBODY, Asked, Group, compared, compared_group, derived
-from api.ledger.commands import Place
+from api.ledger.commands import Place, named
 from api.ledger.owners import KnownOwners
 from api.problems import Found, scope_missing
 from api.services import Services
@@ -24,6 +24,7 @@ from ledger.errors import OutcomeUnknown
 from ledger.limits import SUBMIT_TIMEOUT_S
 from ledger.ports import Request
 
+T = TypeVar("T")
 _GRACE_S = 1.0
 """The ledger keeps the deadline itself, and says more; this is for when it does not."""
 
@@ -55,7 +56,7 @@ class Desk:
     async def do(self, principal: Principal, asked: Sequence[Asked | Group]) -> list[Outcome]:
         """Do all of it, each on its own, in order.
 
-        :raises Invalid: an amount that is none; nothing was done.
+        :raises Invalid: an amount or an id that is none; nothing was done.
         :raises NotDone, OutcomeUnknown: ask again with the same keys.
         """
         await self._learn(principal, asked)
@@ -158,10 +159,10 @@ class Desk:
 
     def _hold_place(self, organisation_id: UUID, item: Asked) -> Place | Found:
         held = self._owners.hold(item.target)
-        named = item.body.account_id
+        account = item.body.account_id
         if held is None or held.organisation_id != organisation_id:
             return Found(code="hold-unknown")
-        if named is not None and ids.parse("acc", named) != held.account_id:
+        if account is not None and _account(item, account) != held.account_id:
             return Found(code="hold-unknown")
         if held.job is not None:
             return Found(code="hold-of-job", members={"job_id": ids.render("job", held.job)})
@@ -190,15 +191,24 @@ def _accounts(item: Asked, principal: Principal) -> list[UUID]:
     """Accounts that are acted on, the first one whose stream is written."""
     if item.kind.target == "account_id":
         return [item.target]
-    named = item.body.account_id
-    found = [principal.account_id if named is None else ids.parse("acc", named)]
+    account = item.body.account_id
+    found = [principal.account_id if account is None else _account(item, account)]
     if item.kind.name == "transfer":
-        found.append(ids.parse("acc", item.body.to_account_id))
+        found.append(_account(item, item.body.to_account_id, "to_account_id"))
     return found
 
 
+def _account(item: Asked, text: str, field: str = "account_id") -> UUID:
+    return _placed(item, lambda: named("acc", text, field))
+
+
 def _command(item: Asked, place: Place) -> Command:
+    return _placed(item, lambda: item.kind.make(item.body, place))
+
+
+def _placed(item: Asked, read: Callable[[], T]) -> T:
+    """Read something of a body; its mistakes are told with their place in the whole one."""
     try:
-        return item.kind.make(item.body, place)
+        return read()
     except Invalid as error:
         raise Invalid([replace(one, pointer=f"{item.where}{one.pointer}") for one in error.faults]) from error

@@ -88,6 +88,15 @@ def test_a_thousand_are_done_and_a_thousand_and_one_are_refused(ada: Organisatio
         (linked(), "/operations/1/operations"),
         (linked(*(debit() for _ in range(33))), "/operations/1/operations"),
         (linked(linked(debit())), "/operations/1/operations/0/op"),
+        (debit("1\n"), "/operations/1/amount"),
+        (debit("1", idempotency_key="k\n"), "/operations/1/idempotency_key"),
+        (debit("1", idempotency_key="k" * 255 + "\n"), "/operations/1/idempotency_key"),
+        (debit("1", account_id=f"acc_{'0' * 32}\n"), "/operations/1/account_id"),
+        (debit("1", budgets=[f"budget_{'0' * 32}\n"]), "/operations/1/budgets/0"),
+        (op("release-hold", hold_id=f"hold_{'0' * 32}\n"), "/operations/1/hold_id"),
+        (op("release-hold", hold_id=f"hold_{'0' * 32}", reason="r\n"), "/operations/1/reason"),
+        (op("transfer", to_account_id=f"acc_{'0' * 32}\n", amount="1", reason="r"), "/operations/1/to_account_id"),
+        (linked(op("release-hold", hold_id=f"hold_{'0' * 32}\n")), "/operations/1/operations/0/hold_id"),
     ],
 )
 def test_one_that_is_malformed_refuses_all_before_anything_is_done(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -255,3 +256,24 @@ def test_invariant_29_what_is_posted_by_the_dates_that_were_meant(ada: Organisat
 def test_a_point_that_is_none_or_lies_ahead_names_its_parameter(ada: Organisation, query: str, parameter: str) -> None:
     found = problem(ada.service.get(f"/ledger/accounts/{ada.account}/balance?{query}"), 422, "invalid-request")
     assert [error["parameter"] for error in found["errors"]] == [parameter]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("debits", {"amount": "1\n", "reason": "r"}, "/amount"),
+        ("debits", {"amount": "1", "reason": "r\n"}, "/reason"),
+        ("debits", {"amount": "1", "reason": "r", "account_id": f"acc_{'0' * 32}\n"}, "/account_id"),
+        ("holds", {"amount": "1", "lease_s": 60, "budgets": [f"budget_{'0' * 32}\n"]}, "/budgets/0"),
+        ("transfers", {"amount": "1", "reason": "r", "to_account_id": f"acc_{'0' * 32}\n"}, "/to_account_id"),
+        ("adjustments", {"amount": "1\n", "cause": "correction"}, "/amount"),
+        ("adjustments", {"amount": "1", "cause": "correction", "account_id": f"acc_{'0' * 32}\n"}, "/account_id"),
+    ],
+)
+def test_a_line_end_is_part_of_no_value(ada: Organisation, path: str, body: dict[str, Any], pointer: str) -> None:
+    head = ada.site.runtime.ledger.head()
+    who = ada.operator if path == "adjustments" else ada.service
+    found = problem(ask(who, f"/ledger/{path}", body), 422, "invalid-request")
+    assert [error["pointer"] for error in found["errors"]] == [pointer]
+    assert "Z" not in found["detail"], "the pattern is told as the document writes it"
+    assert ada.site.runtime.ledger.head() == head

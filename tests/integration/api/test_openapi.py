@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
@@ -83,3 +84,18 @@ def test_every_body_has_an_example_and_every_operation_a_name_of_its_own() -> No
         body = operation.get("requestBody", {}).get("content", {}).get("application/json")
         assert body is None or body["examples"]
         assert operation["security"] == [] or next(iter(operation["security"][0].values()))
+
+
+def test_patterns_end_as_json_schema_writes_it() -> None:
+    patterns = set(patterns_of(DOCUMENT))
+    assert len(patterns) > 10
+    assert all(one.startswith("^") and one.endswith("$") and "\\Z" not in one for one in patterns), patterns
+
+
+def patterns_of(schema: Any) -> Iterator[str]:
+    """All patterns of a document."""
+    for name, value in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if name == "pattern" and isinstance(value, str):
+            yield value
+        elif isinstance(value, (dict, list)):
+            yield from patterns_of(value)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, cast, get_args
 from uuid import UUID, uuid4
 
 import msgspec
@@ -12,12 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.errors import Invalid
+from api.ledger import bodies
 from api.ledger.adjustments import AdjustmentApproved, AdjustmentProposed, read_proposal
 from api.ledger.asked import Asked, compared, derived, plain
+from api.ledger.batches import ALONE, BatchIn, asked
+from api.ledger.desk import Desk
 from api.ledger.kinds import KINDS
 from api.limits import PROPOSAL_LIFE_S
 from api.problem_types import PROBLEM_TYPES
 from api.problems import Found
+from customers.domain.keys import Principal
 from customers.domain.scopes import SCOPES
 from ledger.amounts import format_credits, parse_credits
 from ledger.domain import commands
@@ -70,6 +77,40 @@ def test_a_repeat_is_compared_by_what_was_sent_not_by_whose_it_is_or_whether_it_
     assert compared(Asked(kind, other, "k", hold)) == {
         "amount": "2.5", "final": False, "expected_account_version": 7, "hold_id": hold
     }  # fmt: skip
+
+
+def test_no_pattern_of_a_body_lets_a_line_end_through() -> None:
+    for name, hint in vars(bodies).items():
+        for meta in getattr(hint, "__metadata__", ()):
+            pattern = meta.pattern if isinstance(meta, msgspec.Meta) else None
+            assert pattern is None or pattern.endswith(r"\Z"), name
+
+
+NO_ID = f"{'0' * 32}\n"
+WRONG = {
+    "account_id": ("debit", {"amount": "1", "reason": "r", "account_id": f"acc_{NO_ID}"}),
+    "to_account_id": ("transfer", {"amount": "1", "reason": "r", "to_account_id": f"acc_{NO_ID}"}),
+    "budgets/0": ("debit", {"amount": "1", "reason": "r", "budgets": [f"budget_{NO_ID}"]}),
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_an_id_that_no_pattern_stopped_is_told_at_its_place_all_the_same(field: str) -> None:
+    name, sent = WRONG[field]
+    item = Asked(BY_NAME[name], BY_NAME[name].body(**sent), "k", where="/operations/7")
+    services = cast("Any", SimpleNamespace(owners=None, crossing=None, ids=SimpleNamespace(new=uuid4)))
+    principal = Principal(organisation_id=uuid4(), account_id=uuid4(), key_id=uuid4(), scopes=frozenset(SCOPES))
+    with pytest.raises(Invalid) as refused:
+        asyncio.run(Desk(services).do(principal, [item]))
+    assert [fault.pointer for fault in refused.value.faults] == [f"/operations/7/{field}"]
+
+
+def test_what_an_operation_of_a_batch_names_is_told_at_its_place_too() -> None:
+    (made,) = [one for one, kind in ALONE.items() if kind.name == "release-hold"]
+    operation: Any = made(idempotency_key="k", hold_id=f"hold_{NO_ID}")
+    with pytest.raises(Invalid) as refused:
+        asked(BatchIn(operations=[operation]))
+    assert [fault.pointer for fault in refused.value.faults] == ["/operations/0/hold_id"]
 
 
 def test_ids_of_a_group_follow_from_its_own() -> None:
