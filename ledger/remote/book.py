@@ -6,6 +6,7 @@ no answer is in doubt; in doubt, or being written, it ends unknown; otherwise it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from itertools import count
 from threading import Lock
@@ -15,6 +16,8 @@ from ledger.remote import limits, protocol
 from ledger.remote.protocol import Calls, Outcomes, ProtocolError
 from ledger.tickets import AnyFuture, Home, Ticket
 from ledger.writer.prepare import Prepared
+
+_log = logging.getLogger(__name__)
 
 
 class Call(Ticket):
@@ -74,15 +77,43 @@ class Book:
             self.next_end_s = call.ends_s
             return True
 
-    def take(self) -> bytes | None:
-        """The next frame; its calls count as sent."""
+    def take(self) -> tuple[bytes, list[Call]]:
+        """What is to be sent next, whose calls count as sent; and the calls of which nothing can be sent.
+
+        The latter wait no more: they are to be settled by who asks.
+        """
         with self._lock:
             if not self.unsent and not self._withdrawn:
-                return None
+                return b"", []
             calls = self._take_calls()
             withdrawn, self._withdrawn = self._withdrawn, []
             self._sent.update((call.number, call) for call in calls)
-        return protocol.frame(Calls([(call.number, call.items) for call in calls], withdrawn))
+        try:
+            return protocol.frame(Calls([(call.number, call.items) for call in calls], withdrawn)), []
+        except Exception:  # noqa: BLE001  whatever it is, it is one call's, and none of the others' concern
+            return self._take_apart(calls, withdrawn)
+
+    def _take_apart(self, calls: Sequence[Call], withdrawn: list[int]) -> tuple[bytes, list[Call]]:
+        """The same in a frame for each call, so that those which cannot be encoded are found and the others are sent.
+
+        It may be all of them together that are too much for a frame; then each one fits.
+        """
+        frames = [protocol.frame(Calls([], withdrawn))] if withdrawn else []
+        broken: list[Call] = []
+        for call in calls:
+            try:
+                frames.append(protocol.frame(Calls([(call.number, call.items)], [])))
+            except Exception:  # noqa: BLE001  as above
+                _log.exception("a call of %d requests cannot be encoded: a fault of ours", len(call.items))
+                broken.append(call)
+        return b"".join(frames), self._drop(broken)
+
+    def _drop(self, calls: Sequence[Call]) -> list[Call]:
+        """Calls that are not sent after all; less those that have been settled meanwhile."""
+        with self._lock:
+            dropped = [call for call in calls if self._sent.pop(call.number, None) is not None]
+            self._waiting -= sum(len(call.items) for call in dropped)
+        return dropped
 
     def _take_calls(self) -> list[Call]:
         size = 0
@@ -171,6 +202,8 @@ def _check_size(call: Call) -> None:
         protocol.frame(Calls([(0, call.items)], []))
     except ProtocolError as error:
         raise errors.InvalidRequest("requests", str(error)) from error
+    except Exception:  # noqa: BLE001  its size is not what is wrong with it, and ``take`` finds what is
+        return
 
 
 def _error(call: Call, word: str, details: str) -> errors.LedgerError:

@@ -18,7 +18,8 @@ from threading import Lock, Thread
 
 from msgspec.structs import replace
 
-from ledger.domain.verdicts import Answer
+from ledger import errors
+from ledger.domain.verdicts import Answer, refused
 from ledger.limits import SUBMIT_TIMEOUT_S
 from ledger.ports import Clock, Request
 from ledger.remote import limits, protocol
@@ -131,11 +132,23 @@ class WriterClient:
 
     def _send_next(self) -> None:
         connected = self._socket
-        if connected is None or self._leftover or (frame := self._book.take()) is None:
+        if connected is None or self._leftover:
             return
-        self._leftover = self._send(connected, frame)
+        frame, broken = self._book.take()
+        for call in broken:
+            self._fail(call)
+        tell(broken)
+        self._leftover = self._send(connected, frame) if frame else b""
         if self._leftover:
             self._wake()
+
+    def _fail(self, call: Call) -> None:
+        """Settle a call that cannot be encoded as a writer settles its own faults: nothing of it was written."""
+        if call.doubtful:
+            call.error = errors.OutcomeUnknown("the connection was lost once, and the request cannot be sent again")
+            return
+        now = self._clock.now()
+        call.answers = [Answer(refused(errors.InternalError(), now, item.request.subject_id)) for item in call.items]
 
     def _send(self, connected: socket.socket, frame: bytes) -> bytes:
         """Send what the socket takes; the rest. A broken one is found by the thread that reads."""

@@ -54,7 +54,8 @@ class Prepared(Struct, frozen=True, array_like=True, gc=False):
 def prepare(request: Request, secret: bytes) -> Prepared:
     """Check a request and compute its key and digests.
 
-    :raises InvalidRequest: text with NUL or too long, a number out of range, an oversized event.
+    :raises InvalidRequest: text with NUL or too long, a number or a date out of range, an oversized event, a body
+        that is not JSON.
     """
     size = check(request)
     named = names(request)
@@ -64,7 +65,7 @@ def prepare(request: Request, secret: bytes) -> Prepared:
     return Prepared(
         request,
         key_hash(scope_id, request.operation, request.key),
-        request_digests(request, secret),
+        _digests(request, secret),
         size,
         named.accounts,
         named.holds,
@@ -72,6 +73,13 @@ def prepare(request: Request, secret: bytes) -> Prepared:
         named.budgets,
         None if request.body is None else tuple(sorted(request.body)),
     )
+
+
+def _digests(request: Request, secret: bytes) -> bytes:
+    try:
+        return request_digests(request, secret)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:  # commands are checked: it is the body
+        raise InvalidRequest("body", f"expected what JSON can say: {error}") from error
 
 
 def conflict(stored: bytes, prepared: Prepared) -> str | None:
@@ -89,7 +97,11 @@ def check(request: Request) -> int:
     """
     check_text("key", request.key, 1, limits.KEY_CHARS_MAX)
     check_text("operation", request.operation, 1, limits.KEY_CHARS_MAX)
-    size = 512
+    if request.traceparent is not None:
+        check_text("traceparent", request.traceparent, *_TRACEPARENT_CHARS)
+    if request.expected_account_version is not None:
+        check_number("expected_account_version", request.expected_account_version, 0, limits.INT64_MAX)
+    size = 512 + 512 * len(request.linked)
     for companion in (*request.on_accept, *request.on_refuse):
         size += check_companion(companion)
     if request.command is not None:
@@ -111,8 +123,9 @@ def check_linked(request: Request) -> None:
 
 def check_companion(companion: Companion) -> int:
     """Check events of another stream; their size in bytes."""
-    if not 0 < len(companion.events) <= limits.COMPANION_EVENTS_MAX or companion.after_version < 0:
-        raise InvalidRequest("companions", "expected 1 to 256 events after version 0 or later")
+    if not 0 < len(companion.events) <= limits.COMPANION_EVENTS_MAX:
+        raise InvalidRequest("companions", f"expected 1 to {limits.COMPANION_EVENTS_MAX} events")
+    check_number("companions", companion.after_version, 0, limits.INT64_MAX)
     for event in companion.events:
         if event.tag.startswith(ACCOUNT_PREFIX) and event.tag != _ADMISSION:
             raise InvalidRequest("companions", "events of an account come from commands only")
@@ -126,8 +139,8 @@ def check_command(command: Command) -> None:
     numbers, texts, further = _checks(type(command))
     for name, low, high in numbers:
         value = getattr(command, name)
-        if value is not None and not low <= value <= high:
-            raise InvalidRequest(name, f"expected {low} to {high}")
+        if value is not None and (type(value) is not int or not low <= value <= high):
+            raise _no_number(name, low, high)
     for name in texts:
         check_text(name, getattr(command, name), 0, limits.TEXT_CHARS_MAX)
     if further is not None:
@@ -155,9 +168,22 @@ def check_effective_of(command: GrantCredits | AdjustBalance | ReverseDebit) -> 
 
 
 def check_effective(effective_at: datetime) -> None:
-    """Check an effective date: with its zone, within what a 64-bit count of microseconds holds."""
-    if effective_at.tzinfo is None or effective_at < _EFFECTIVE_MIN:
-        raise InvalidRequest("effective_at", "expected a time with its zone, not before 2000")
+    """Check an effective date: with its zone, within what a 64-bit count of microseconds holds.
+
+    A zone behind UTC has times that are after the last one UTC has, and no event can carry those.
+    """
+    if effective_at.utcoffset() is None or not _EFFECTIVE_MIN <= effective_at <= _EFFECTIVE_MAX:
+        raise InvalidRequest("effective_at", "expected a time with its zone, in UTC not before 2000 nor after 9999")
+
+
+def check_number(name: str, value: int, low: int, high: int) -> None:
+    """Check a number: whole and bounded. A bool is an int to Python, and no number to the writer that reads it."""
+    if type(value) is not int or not low <= value <= high:
+        raise _no_number(name, low, high)
+
+
+def _no_number(name: str, low: int, high: int) -> InvalidRequest:
+    return InvalidRequest(name, f"expected {low} to {high}")
 
 
 def check_text(name: str, text: str, chars_min: int, chars_max: int) -> None:
@@ -203,6 +229,9 @@ _FURTHER: dict[type, Callable[[Any], None]] = {
     ReverseDebit: check_effective_of,
 }
 _EFFECTIVE_MIN = datetime(2000, 1, 1, tzinfo=UTC)
+_EFFECTIVE_MAX = datetime.max.replace(tzinfo=UTC)
+_TRACEPARENT_CHARS = (55, 55)
+"""What W3C's text form has, and the table asks for."""
 _RANGES = {
     "amount_ucr": (1, limits.AMOUNT_MAX_UCR),
     "cap_ucr": (1, limits.AMOUNT_MAX_UCR),

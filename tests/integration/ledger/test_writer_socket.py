@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,10 +19,11 @@ import msgspec
 import pytest
 
 from ledger import errors
+from ledger.domain.codec import NewEvent
 from ledger.domain.commands import ExpireGrants, OpenAccount
-from ledger.domain.verdicts import Refused
+from ledger.domain.verdicts import Answer, Refused
 from ledger.limits import QUEUE_COMMANDS_MAX
-from ledger.ports import Request
+from ledger.ports import Companion, Request
 from ledger.remote import limits, protocol, sockets
 from ledger.remote.client import WriterClient
 from ledger.remote.probe import probe
@@ -332,6 +334,53 @@ def test_a_call_that_is_too_large_for_a_frame_is_refused_where_it_is_made(
     monkeypatch.setattr(limits, "FRAME_BYTES_MAX", 10_000)
     with pytest.raises(errors.InvalidRequest):
         client.submit_many([opening() for _ in range(200)])
+    assert client.submit(opening())
+
+
+def broken() -> Request:
+    """What passes every check and cannot be encoded."""
+    return msgspec.structs.replace(opening(), on_accept=(Companion(uuid4(), 0, (NewEvent("test.bad\udcff", b"{}"),)),))
+
+
+def codes(answers: Sequence[Answer]) -> list[str]:
+    return [one.verdict.code if isinstance(one.verdict, Refused) else "done" for one in answers]
+
+
+def test_a_call_that_cannot_be_encoded_ends_alone_on_threads(path: Path, gate: Gate) -> None:
+    client = WriterClient(path, SECRET, SystemClock())
+    beside = opening()
+    calls = [[opening()], [opening(), opening()], [beside, broken()], [opening()]]
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(client.submit_many, call, timeout_s=20) for call in calls]
+        ends = time.monotonic() + 10
+        while client.queued < sum(map(len, calls)):  # so that all are in one frame
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        with writer_at(path, gate, SECRET):
+            answers = [codes(one.result(30)) for one in asked]
+            assert answers == [["done"], ["done"] * 2, ["internal-error"] * 2, ["done"]]
+            assert client.queued == 0
+            again = client.submit(beside)
+            assert codes([again]) == ["done"] and not again.replayed, "nothing of its call was sent"
+            client.close()
+
+
+def test_a_call_that_cannot_be_encoded_ends_alone_on_an_event_loop(client: WriterClient) -> None:
+    async def ask() -> list[list[Answer]]:
+        await client.submit_async([opening()])
+        calls = [[opening()], [broken()], [opening()], [broken()], [opening(), opening()]]
+        return await asyncio.gather(*(client.submit_async(call, timeout_s=5) for call in calls))
+
+    answers = [codes(one) for one in asyncio.run(ask())]
+    assert answers == [["done"], ["internal-error"], ["done"], ["internal-error"], ["done"] * 2]
+    assert client.queued == 0
+
+
+def test_a_call_that_is_larger_than_a_frame_and_cannot_be_encoded_ends_too(
+    client: WriterClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FRAME_SIZE", 1_000)
+    assert codes(client.submit_many([opening(), opening(), broken()], timeout_s=5)) == ["internal-error"] * 3
     assert client.submit(opening())
 
 
