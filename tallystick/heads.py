@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from ledger.drivers import Driver
 from ledger.ports import Clock
+from ledger.proof.errors import BadFile
 from ledger.proof.exporter import EVERY_S, HeadExporter
-from ledger.proof.heads import Head, check_signature
+from ledger.proof.heads import Head, SignedHead, check_signature
 from tallystick.chores import Chore, Chores
 from tallystick.head_keys import HeadKeys
 from tallystick.settings import Settings
 from tallystick.telemetry.core import Telemetry
-from tallystick.vaults import heads_in_file, open_heads
+from tallystick.vaults import heads_in_file, heads_in_folder, open_heads
 
 _OFTEN_S = EVERY_S / 2
 
@@ -28,18 +29,31 @@ def heads_place(settings: Settings) -> str:
     return settings.heads_to or str(settings.data_dir / "heads")
 
 
-def read_heads(places: Iterable[str], settings: Settings) -> list[Head]:
+def read_heads(places: Sequence[str], settings: Settings) -> list[Head]:
     """Heads kept at places (a folder, ``s3://bucket/prefix`` or one file), each checked against the keys we have.
 
+    Without a place those of this installation, of which there may be none yet; a place that is named has one.
+
     :raises BadSignature: one that none of our keys signed.
-    :raises BadFile, VaultUnavailable: a place that cannot be read.
+    :raises BadFile, VaultUnavailable: a place that has none, or that cannot be read.
     """
+    if places:
+        found = [signed for place in places for signed in _heads_at(place, settings)]
+    else:
+        found = list(open_heads(heads_place(settings), settings).heads())
     keys = head_keys(settings).keyring()
-    found: list[Head] = []
-    for place in places:
-        for signed in heads_in_file(Path(place)) if Path(place).is_file() else open_heads(place, settings).heads():
-            check_signature(signed, keys)
-            found.append(signed.head)
+    for signed in found:
+        check_signature(signed, keys)
+    return [signed.head for signed in found]
+
+
+def _heads_at(place: str, settings: Settings) -> list[SignedHead]:
+    if place.startswith("s3://"):
+        found = list(open_heads(place, settings).heads())
+    else:
+        found = list((heads_in_folder if Path(place).is_dir() else heads_in_file)(Path(place)))
+    if not found:
+        raise BadFile(f"there is no signed head at {place}")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,6 +24,10 @@ from tallystick.settings import Settings
 _CONNECT_LIMIT_S, _ANSWER_LIMIT_S = 5, 60
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+_HEADS_NAME = re.compile(r"heads-\d{4}-\d\d-\d\d\.jsonl|\d{20}-\d+\.json")
+"""Files with heads: a day's in a folder, one head's in a bucket."""
+_BEGINNING = b'{"size":'
+"""Of every line that ``encode_line`` writes."""
 
 
 class FolderVault:
@@ -152,23 +157,73 @@ class FolderHeads:
     def last(self) -> SignedHead | None:
         """See ``HeadTarget``."""
         for path in reversed(self._files()):
-            if found := list(heads_in_file(path)):
-                return found[-1]
+            if lines := list(_lines(_read(path))):
+                return _decoded(path, *lines[-1])
         return None
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("heads-*.jsonl"))
 
 
+def heads_in_folder(folder: Path) -> Iterator[SignedHead]:
+    """Heads of a folder and of all below it, as ``FolderHeads`` writes them or as a bucket was copied.
+
+    :raises BadFile, VaultUnavailable: a file that cannot be read.
+    """
+    for path in sorted(folder.rglob("*.json*")):
+        if _HEADS_NAME.fullmatch(path.name):
+            yield from heads_in_file(path)
+
+
 def heads_in_file(path: Path) -> Iterator[SignedHead]:
-    """Heads of a file. A line without its closing bracket was cut off while it was written, and counts for nothing."""
+    """Heads of a file: one a line, or one alone over several lines.
+
+    A line that breaks off was cut while it was written, and counts for nothing, wherever the next one was begun.
+
+    :raises BadFile: a line that is neither a head nor the beginning of one.
+    :raises VaultUnavailable: the file cannot be read.
+    """
+    content = _read(path)
+    if (alone := _alone(content)) is not None:
+        yield alone
+        return
+    for number, line in _lines(content):
+        yield _decoded(path, number, line)
+
+
+def _read(path: Path) -> bytes:
     try:
-        text = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise VaultUnavailable(f"{path} cannot be read: {error.strerror}") from error
-    for line in text.split(b"\n"):
-        if line.endswith(b"}"):
-            yield decode_line(line)
+
+
+def _alone(content: bytes) -> SignedHead | None:
+    """The head that is all of a file, if it is one; what else it is, its lines tell."""
+    try:
+        return decode_line(content)
+    except BadFile:
+        return None
+
+
+def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers, whatever ends them, without those that were cut."""
+    for number, ended in enumerate(content.split(b"\n"), 1):
+        line = ended.strip()
+        if line and not _is_cut(line):
+            yield number, line
+
+
+def _is_cut(line: bytes) -> bool:
+    begun = line.rstrip(b"\0")  # where the power fails, zeros may stand for what did not reach the disk
+    return not line.endswith(b"}") and (begun.startswith(_BEGINNING) or _BEGINNING.startswith(begun))
+
+
+def _decoded(path: Path | str, number: int, line: bytes) -> SignedHead:
+    try:
+        return decode_line(line)
+    except BadFile as error:
+        raise BadFile(f"{path}, line {number}: {error}") from error
 
 
 def _end_of_cut_line(path: Path) -> bytes:
@@ -205,7 +260,7 @@ class VaultHeads:
         content = self._vault.get(name)
         if content is None:
             raise VaultUnavailable(f"{name} is listed and not there")
-        return decode_line(content)
+        return _decoded(name, 1, content)
 
 
 def open_vault(place: str, settings: Settings) -> Vault:

@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from msgspec import Struct
 
+from ledger.limits import INT64_MAX
 from ledger.proof.errors import BadFile, BadSignature
 
 _PREFIX = b"tallystick head v1\n"
@@ -125,6 +126,8 @@ def decode_line(raw: bytes) -> SignedHead:
         raise BadFile(f"no line of a signed head: {raw[:80]!r}") from error
     if {len(root), len(log_hash), len(verdicts_hash)} != {_HASH_BYTES}:
         raise BadFile("a hash of a signed head is not 32 bytes long")
+    if not (0 <= line.size <= INT64_MAX and 0 <= line.signed_at_us <= INT64_MAX):
+        raise BadFile("a number of a signed head is out of range")
     head = Head(
         size=line.size, root=root, log_hash=log_hash, verdicts_hash=verdicts_hash, signed_at_us=line.signed_at_us
     )

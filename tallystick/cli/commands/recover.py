@@ -16,7 +16,7 @@ from ledger.proof.recovery import Comparison, Loss, admission, compare
 from ledger.proof.taking import at
 from tallystick.cli.common import json_option, ok_mark, print_json
 from tallystick.cli.parts import with_parts
-from tallystick.heads import heads_place, read_heads
+from tallystick.heads import read_heads
 from tallystick.wiring import Runtime
 
 _SHOWN = 10
@@ -24,7 +24,12 @@ _SHOWN = 10
 
 
 @click.command("recover")
-@click.option("--head", "places", multiple=True, help="Exported heads: a file, a folder or s3://bucket/prefix.")
+@click.option(
+    "--head",
+    "places",
+    multiple=True,
+    help="Exported heads: a file, a folder or s3://bucket/prefix; by default where this installation keeps them.",
+)
 @click.option("--accept", is_flag=True, help="Write into the log that the tail is lost, and go on from here.")
 @click.option("--operator", type=click.UUID, help="Who accepts it.")
 @click.option("--reason", default="restored-backup", show_default=True, help="Why, as a code.")
@@ -51,7 +56,7 @@ def command(*, places: tuple[str, ...], accept: bool, operator: UUID | None, rea
 def _compare(parts: Runtime, places: tuple[str, ...]) -> Comparison:
     driver = Driver(parts.pool)
     catch_up(driver, [ProofFollower()])
-    heads = read_heads(places or [heads_place(parts.settings)], parts.settings)
+    heads = read_heads(places, parts.settings)
     return driver.drive(compare(heads))
 
 

@@ -15,7 +15,7 @@ from ledger.proof.heads import Head
 from ledger.verify import Report, verify
 from projections.check import Checked
 from tallystick.cli.common import json_option, ok_mark, print_json, running
-from tallystick.heads import heads_place, read_heads
+from tallystick.heads import read_heads
 from tallystick.read_models import checked
 from tallystick.settings import Settings
 from tallystick.tuning import tune_process
@@ -47,7 +47,7 @@ def command(*, places: tuple[str, ...], as_json: bool) -> None:
 
 def _heads(places: tuple[str, ...], settings: Settings) -> list[Head]:
     try:
-        return read_heads(places or [heads_place(settings)], settings)
+        return read_heads(places, settings)
     except ProofError as error:
         raise click.ClickException(f"{ok_mark(ok=False)}  {error}") from error
 

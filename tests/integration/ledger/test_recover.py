@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -27,7 +28,7 @@ from tallystick.clock import SystemClock
 from tallystick.embedded.postgres import EmbeddedPostgres
 from tallystick.head_keys import HeadKeys
 from tallystick.settings import Settings
-from tallystick.vaults import FolderHeads
+from tallystick.vaults import FolderHeads, FolderVault, VaultHeads, heads_in_file
 from tests.support import servers
 from tests.support.cli import Commands
 from tests.support.histories import History, mirrored
@@ -220,3 +221,34 @@ def test_heads_of_every_size_are_compared_with_the_log_in_pages(
 def head_at(driver: Driver, size: int) -> Head:
     root = driver.drive(read_root(size))
     return Head(size=size, root=root, log_hash=bytes(32), verdicts_hash=bytes(32), signed_at_us=size)
+
+
+@pytest.mark.parametrize("command", ["verify", "recover"])
+def test_a_place_that_is_named_and_has_no_head_is_an_error(
+    database: Database, settings: Settings, tmp_path: Path, command: str
+) -> None:
+    commands = at(settings, database)
+    play(database, ManualClock(), 8, 10)
+    assert answer(commands(command, "--json"))["heads"] == 0, "none was kept yet, and none was named"
+    answer(commands("heads", "export", "--json"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.jsonl").touch()
+    for name in ("empty", "empty.jsonl", "mistyped", "mistyped.jsonl"):
+        told = commands(command, "--head", settings.data_dir / "heads", "--head", tmp_path / name)
+        assert told.exit_code == 1 and str(tmp_path / name) in told.output, told.output
+
+
+@pytest.mark.parametrize("command", ["verify", "recover"])
+def test_heads_are_found_in_whatever_form_they_were_kept(
+    database: Database, settings: Settings, tmp_path: Path, command: str
+) -> None:
+    commands = at(settings, database)
+    play(database, ManualClock(), 9, 10)
+    answer(commands("heads", "export", "--json"))
+    (kept,) = (settings.data_dir / "heads").iterdir()
+    (tmp_path / "mailed.jsonl").write_bytes(kept.read_bytes().replace(b"\n", b"\r\n"))
+    assert commands("proof", "head", "--out", tmp_path / "one.json").exit_code == 0
+    VaultHeads(FolderVault(tmp_path / "bucket")).append(next(heads_in_file(kept)))
+    for name in ("mailed.jsonl", "one.json", "bucket"):
+        found = answer(commands(command, "--head", tmp_path / name, "--json"))
+        assert (found["ok"], found["heads"]) == (True, 1), name
