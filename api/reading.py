@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
@@ -158,14 +158,14 @@ def read_position(query: Mapping[str, str], name: str) -> int | None:
 
 
 def read_time(query: Mapping[str, str], name: str) -> datetime | None:
-    """Read a time with its offset (RFC 3339), None where it is not given.
+    """Read a time with its offset (RFC 3339), as UTC; None where it is not given.
 
-    :raises Invalid: not one.
+    :raises Invalid: not one, or none of the years 1 to 9999 in UTC.
     """
     text = query.get(name)
     if text is None:
         return None
     try:
-        return msgspec.convert(text, _Time, strict=False)
-    except msgspec.ValidationError:
+        return msgspec.convert(text, _Time, strict=False).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
         raise Invalid([Fault(detail="expected a time such as 2026-01-31T12:00:00Z", parameter=name)]) from None

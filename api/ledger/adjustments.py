@@ -20,7 +20,7 @@ from api.call import Call
 from api.ledger.answers import DoneOut, SetOut, done, done_out, problem_of, refused, set_out, verdict_name
 from api.ledger.asked import plain
 from api.ledger.bodies import AdjustIn
-from api.ledger.commands import credit, named
+from api.ledger.commands import credit, effective, named
 from api.ledger.desk import desk_of
 from api.ledger.kinds import ADJUST
 from api.ledger.routes import BODY_PROBLEMS, ON_ACCOUNT, TAG
@@ -112,7 +112,7 @@ async def propose(request: Call) -> ASGIApp:
         cause=body.cause,
         operator_id=principal.key_id,
         reason=body.reason or "",
-        effective_at=body.effective_at,
+        effective_at=effective(body.effective_at),
     )
     (answer,) = await desk.submit([_proposal(request, key, body, event)])
     if isinstance(answer.verdict, Done):
@@ -169,7 +169,7 @@ def _approval(request: Call, key: str, adjustment_id: UUID, proposal: Adjustment
         operator_id=proposal.operator_id,
         approver_id=approver_id,
         reason=proposal.reason,
-        effective_at=proposal.effective_at,
+        effective_at=effective(proposal.effective_at),
     )
     return Request(
         key=key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -94,7 +95,7 @@ def grant(body: bodies.GrantIn, place: Place) -> commands.Command:
         priority=body.priority,
         lifetime_s=body.expires_in_s,
         reason=body.reason or "",
-        effective_at=body.effective_at,
+        effective_at=effective(body.effective_at),
     )
 
 
@@ -178,7 +179,7 @@ def reverse(body: bodies.ReverseIn, place: Place) -> commands.Command:
         reason=body.reason,
         amount_ucr=optional(body.amount, "amount"),
         grace_s=body.grace_s,
-        effective_at=body.effective_at,
+        effective_at=effective(body.effective_at),
     )
 
 
@@ -212,6 +213,18 @@ def optional(text: str | None, field: str) -> int | None:
 def credit_or_none_at_all(text: str, field: str) -> int:
     """The same where 0 is an amount. Raises as ``credit``."""
     return 0 if text in _ZERO else credit(text, field)
+
+
+def effective(at: datetime | None) -> datetime | None:
+    """The date that something is meant for, as UTC: what lies behind counts no offsets.
+
+    :raises Invalid: none of the years 1 to 9999 in UTC.
+    """
+    try:
+        return None if at is None else at.astimezone(UTC)
+    except OverflowError as error:
+        detail = "expected a time within the years 1 to 9999 in UTC"
+        raise Invalid([Fault(detail=detail, pointer="/effective_at")]) from error
 
 
 def budgets(texts: Iterable[str]) -> tuple[UUID, ...]:

@@ -250,12 +250,37 @@ def test_invariant_29_what_is_posted_by_the_dates_that_were_meant(ada: Organisat
         ("as_of=2026-01-01T00:00:00", "as_of"),
         ("as_of=9999-01-01T00:00:00Z", "as_of"),
         ("effective_at=yesterday", "effective_at"),
+        ("effective_at=0001-01-01T00:00:00%2B00:01", "effective_at"),
+        ("effective_at=9999-12-31T23:59:59-23:59", "effective_at"),
+        ("as_of=0001-01-01T00:00:00%2B23:59", "as_of"),
+        ("as_of=9999-12-31T23:59:59-00:01", "as_of"),
         ("as_of_position=1&as_of=2026-01-01T00:00:00Z", "as_of"),
     ],
 )
 def test_a_point_that_is_none_or_lies_ahead_names_its_parameter(ada: Organisation, query: str, parameter: str) -> None:
     found = problem(ada.service.get(f"/ledger/accounts/{ada.account}/balance?{query}"), 422, "invalid-request")
     assert [error["parameter"] for error in found["errors"]] == [parameter]
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-23:59"])
+def test_a_date_that_is_none_in_utc_is_refused_at_its_place(ada: Organisation, date: str) -> None:
+    head = ada.site.runtime.ledger.head()
+    for path, body in (
+        ("grants", {"amount": "1", "kind": "promo"}),
+        (f"debits/debit_{'0' * 32}/reverse", {"reason": "r"}),
+        ("adjustments", {"amount": "1", "cause": "correction"}),
+    ):
+        found = problem(ask(ada.operator, f"/ledger/{path}", body | {"effective_at": date}), 422, "invalid-request")
+        assert [error["pointer"] for error in found["errors"]] == ["/effective_at"]
+        assert "9999 in UTC" in found["detail"]
+    assert ada.site.runtime.ledger.head() == head
+
+
+def test_a_date_counts_by_the_moment_that_it_names_whatever_its_offset(ada: Organisation) -> None:
+    ada.grant("7", effective_at="2020-01-01T01:30:00+02:00")
+    for second, posted in (("29:59Z", "0"), ("30:00Z", "7")):
+        told = ada.service.get(f"/ledger/accounts/{ada.account}/balance?effective_at=2019-12-31T23:{second}").json()
+        assert (told["posted"], told["effective_at"]) == (posted, f"2019-12-31T23:{second}")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from api.cursors import Cursors
 from api.errors import Invalid, MalformedBody, NotFound, WrongMediaType
-from api.reading import read_body, read_choice, read_id, read_number, read_page
+from api.reading import read_body, read_choice, read_id, read_number, read_page, read_time
 from api.views.jobs import GenerateIn
 from api.views.topups import TopUpIn
 from ledger.ids import render
@@ -142,3 +142,18 @@ def test_a_malformed_id_is_no_different_from_an_unknown_one(text: str) -> None:
 def test_an_id_reads_back() -> None:
     job_id = uuid4()
     assert read_id("job", render("job", job_id)) == job_id
+
+
+def test_a_time_is_read_as_utc() -> None:
+    assert read_time({}, "at") is None
+    read = read_time({"at": "2026-01-31T12:00:00+02:00"}, "at")
+    assert read is not None and read.isoformat() == "2026-01-31T10:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "now", "2026-01-31", "2026-01-31T12:00:00", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-23:59"]
+)
+def test_a_time_that_is_none_in_utc_names_its_parameter(text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        read_time({"at": text}, "at")
+    assert [fault.parameter for fault in refused.value.faults] == ["at"]
