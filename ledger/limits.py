@@ -38,6 +38,9 @@ LATE_FINISH_MAX_S = 3600
 REVERSAL_GRACE_S = 30 * 24 * 3600
 """How long credits are usable that return to a grant which has ended, if nothing else is asked for."""
 
+REFUNDS_REMEMBERED_MAX = 100
+"""Most receipts of an account of which it is known that they were taken back whole; the oldest is forgotten first."""
+
 LINKED_MAX = 32
 """Most commands that are done together or not at all."""
 

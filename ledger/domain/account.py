@@ -16,7 +16,7 @@ from msgspec import Struct
 from ledger.domain.events import OVERDRAFT, BudgetUse, Claim, DebtPart, GrantKind, Slice
 from ledger.domain.words import total_ucr
 
-STATE_FORMAT = 2
+STATE_FORMAT = 3
 AccountStatus = Literal["open", "frozen", "closed"]
 
 
@@ -98,10 +98,18 @@ class Grant(Struct, kw_only=True, array_like=True, gc=False):
         assert self.frozen_ucr <= self.freeze_limit_ucr
 
 
+class Refund(Struct, frozen=True, array_like=True, gc=False):
+    """A receipt whose paid grant was taken back whole, at a version of the account."""
+
+    receipt_id: UUID
+    version: int
+
+
 class Account(Struct, kw_only=True, array_like=True, gc=False):
     """An account at one version. ``hash`` is the hash of its last event; ``version`` 0 is an account not opened.
 
     ``overdraft_held_ucr`` is the part of ``held_ucr`` that no grant covers. ``claims`` counts grants with a claim.
+    ``refunds`` are the last receipts that were taken back whole, the oldest first.
     """
 
     account_id: UUID
@@ -119,6 +127,7 @@ class Account(Struct, kw_only=True, array_like=True, gc=False):
     overdraft_held_ucr: int = 0
     debts: list[DebtPart] = []
     claims: int = 0
+    refunds: list[Refund] = []
 
     @property
     def available_ucr(self) -> int:
@@ -137,6 +146,12 @@ class Account(Struct, kw_only=True, array_like=True, gc=False):
             if grant.grant_id.int == wanted:
                 return grant
         return None
+
+    def refunded(self, grant: Grant) -> bool:
+        """Whether a grant is a gift of a receipt that has been taken back whole since."""
+        return grant.kind == "promo" and any(
+            one.receipt_id == grant.receipt_id and grant.order < one.version for one in self.refunds
+        )
 
     @property
     def next_due_at(self) -> datetime | None:

@@ -142,6 +142,7 @@ def _take(book: Book, account: Account, grant: Grant, amount: int, claim: Claim,
     grant.lost += 0 if claim.owed else spent
     if ends:
         grant.over = True
+        grant.over_at = book.versions[account.account_id] + 1
         grant.dispute = None
     book.note(account.account_id, "ledger.credits-revoked.v1")
     if spent and claim.owed:

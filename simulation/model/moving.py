@@ -63,11 +63,19 @@ class _Taken(NamedTuple):
 
 def _taken_back(account: Account, grant: Grant, amount: int) -> _Taken:
     """A customer who was refunded, or charged back, for more than he then has used keeps nothing of the excess."""
+    if _given_with_refunded(account, grant):
+        return _Taken(0, amount, 0)
     used = grant.spent + grant.repaid + grant.transferred - amount
     excess = max(0, grant.recalled - used)
     owed = min(excess, sum(debt.amount for debt in account.debts if debt.grant_id == grant.grant_id))
     lost = min(excess - owed, grant.lost)
     return _Taken(owed, lost, excess - owed - lost)
+
+
+def _given_with_refunded(account: Account, gift: Grant) -> bool:
+    """A gift goes with the purchase it came with, also where it had been used up by then."""
+    bought = [one for one in account.grants.values() if one.receipt_id == gift.receipt_id and one.kind != "promo"]
+    return gift.kind == "promo" and gift.receipt_id is not None and any(one.over_at > gift.order for one in bought)
 
 
 def _take_again(book: Book, account: Account, grant: Grant, taken: _Taken) -> None:
@@ -77,8 +85,10 @@ def _take_again(book: Book, account: Account, grant: Grant, taken: _Taken) -> No
         book.note(account.account_id, "ledger.debt-repaid.v1")
     if taken.lost:
         grant.revoked += taken.lost
-        grant.lost -= taken.lost
-        grant.recalled -= taken.lost
+        loss = min(taken.lost, grant.lost)
+        grant.lost -= loss
+        grant.recalled -= loss
+        grant.over = grant.over or _given_with_refunded(account, grant)
         book.note(account.account_id, "ledger.credits-revoked.v1")
 
 

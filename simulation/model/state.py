@@ -72,6 +72,7 @@ class Grant:
     lost: int = 0
     dispute: int | None = None
     over: bool = False
+    over_at: int = 0
     claims: list[Claim] = field(default_factory=list[Claim])
 
     @property

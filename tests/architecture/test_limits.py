@@ -252,6 +252,16 @@ def budgets_max(_: Patch) -> None:
 
 
 @bites
+def refunds_remembered_max(_: Patch) -> None:
+    life = Life()
+    for number in range(limits.REFUNDS_REMEMBERED_MAX + 1):
+        life.grant(UUID(int=0x1000 + number), 1, receipt_id=UUID(int=0x2000 + number))
+        life.revoke(UUID(int=0x1000 + number))
+    kept = [one.receipt_id.int for one in life.account.refunds]
+    assert kept == [0x2000 + number for number in range(1, limits.REFUNDS_REMEMBERED_MAX + 1)]
+
+
+@bites
 def slices_max(_: Patch) -> None:
     life = Life()
     for number in range(limits.SLICES_MAX + 1):

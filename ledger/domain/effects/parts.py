@@ -6,8 +6,9 @@ from bisect import insort
 from datetime import datetime
 from uuid import UUID
 
-from ledger.domain.account import Account, Grant, Hold, burn_key
+from ledger.domain.account import Account, Grant, Hold, Refund, burn_key
 from ledger.domain.events import Claim, Slice
+from ledger.limits import REFUNDS_REMEMBERED_MAX
 
 GrantKey = tuple[UUID, UUID]
 """Account and grant."""
@@ -123,6 +124,13 @@ def freeze(account: Account, grant: Grant, amount_ucr: int) -> None:
 def close_dispute(grant: Grant, decided_ucr: int) -> None:
     """So much of what is disputed is decided: nothing more of it will be frozen."""
     grant.freeze_limit_ucr = max(grant.frozen_ucr, grant.freeze_limit_ucr - decided_ucr)
+
+
+def end(account: Account, grant: Grant) -> None:
+    """A grant is taken back whole. Its receipt is remembered, for gifts of it of which nothing is left today."""
+    if not grant.ended and grant.receipt_id is not None and grant.kind != "promo":
+        account.refunds = [*account.refunds, Refund(grant.receipt_id, account.version)][-REFUNDS_REMEMBERED_MAX:]
+    grant.ended, grant.freeze_limit_ucr = True, 0
 
 
 def set_claims(account: Account, grant: Grant, claims: tuple[Claim, ...]) -> None:

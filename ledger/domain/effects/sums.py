@@ -12,6 +12,7 @@ from ledger.domain.effects.parts import (
     add_grant,
     bear_losses,
     close_dispute,
+    end,
     expire,
     freeze,
     give_back,
@@ -156,7 +157,7 @@ def revoked(account: Account, rows: Rows, event: events.CreditsRevoked) -> None:
     if not event.claimed:
         close_dispute(grant, max(event.from_frozen_ucr, decided_ucr))
     if event.ends:
-        grant.ended, grant.freeze_limit_ucr = True, 0
+        end(account, grant)
     settle(account, rows, grant)
 
 

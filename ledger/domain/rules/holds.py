@@ -8,6 +8,7 @@ from uuid import UUID
 from ledger import errors
 from ledger.domain import commands, events
 from ledger.domain.account import Account, Hold, split
+from ledger.domain.events import Slice
 from ledger.domain.rules.known import Decision, Known, affordable, iso, may_spend, overdrawn, refrozen
 from ledger.limits import LATE_FINISH_MAX_S, SLICES_MAX
 
@@ -59,8 +60,7 @@ def raise_hold(account: Account, known: Known, command: commands.RaiseHold) -> D
     if raised_ucr > seen.cap_ucr:
         raise errors.RaiseAboveCap(hold_id=str(seen.hold_id), amount_ucr=raised_ucr, cap_ucr=seen.cap_ucr)
     slices = affordable(account, command.amount_ucr)
-    if len(seen.slices) + len(slices) > SLICES_MAX:
-        raise errors.TooManySlices(slices_max=SLICES_MAX)
+    _reversible(seen, slices)
     for use in seen.budgets:
         known.budgets.allow(use, command.amount_ucr)
     return [events.HoldRaised(hold_id=seen.hold_id, amount_ucr=command.amount_ucr, slices=slices)]
@@ -107,12 +107,22 @@ def _commit_late(account: Account, known: Known, seen: Hold, command: commands.C
     if command.amount_ucr > seen.amount_ucr - seen.committed_ucr:
         raise _above(seen, command, seen.amount_ucr - seen.committed_ucr)
     slices = affordable(account, command.amount_ucr)
+    _reversible(seen, slices)
     for use in seen.budgets:
         known.budgets.allow(use, command.amount_ucr)
     return [
         events.HoldCommitted(hold_id=seen.hold_id, amount_ucr=command.amount_ucr, slices=slices, final=True, late=True),
         *overdrawn(slices),
     ]
+
+
+def _reversible(seen: Hold, more: tuple[Slice, ...]) -> None:
+    """Check that one event can undo all that a hold comes to.
+
+    :raises errors.TooManySlices: it would take more grants than one may name.
+    """
+    if len(seen.spent) + len(seen.slices) + len(more) > SLICES_MAX:
+        raise errors.TooManySlices(slices_max=SLICES_MAX)
 
 
 def _above(seen: Hold, command: commands.CommitHold, remaining_ucr: int) -> errors.CommitAboveHold:

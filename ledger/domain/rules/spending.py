@@ -112,10 +112,11 @@ def _taken_back(account: Account, known: Known, slices: tuple[Slice, ...]) -> li
     found: list[_Taken] = []
     for grant_id, amount_ucr in back_ucr.items():
         grant = find_grant(account, known, grant_id)
-        excess_ucr = grant.recalled_ucr - (grant.used_ucr - amount_ucr)
+        gift = account.refunded(grant)
+        excess_ucr = amount_ucr if gift else grant.recalled_ucr - (grant.used_ucr - amount_ucr)
         if excess_ucr > 0:
             owed_ucr = min(excess_ucr, sum(part.amount_ucr for part in account.debts if part.grant_id == grant_id))
-            lost_ucr = min(excess_ucr - owed_ucr, grant.lost_ucr)
+            lost_ucr = min(excess_ucr - owed_ucr, excess_ucr if gift else grant.lost_ucr)
             found.append(_Taken(grant, owed_ucr, lost_ucr, excess_ucr - owed_ucr - lost_ucr))
     return found
 
@@ -134,8 +135,8 @@ def _taken_again(account: Account, taken: list[_Taken]) -> Decision:
                     grant_id=grant.grant_id,
                     amount_ucr=lost_ucr,
                     cause="correction",
-                    lost_ucr=-lost_ucr,
-                    ends=grant.ended,
+                    lost_ucr=-min(lost_ucr, grant.lost_ucr),
+                    ends=grant.ended or account.refunded(grant),
                 )
             )
     return decision

@@ -235,7 +235,7 @@ def test_state_is_read_as_it_was_written() -> None:
     assert OURS.bytes in raw and str(OURS).encode() not in raw, "ids are sixteen bytes"
     grant = found.grants[0]
     assert state.decode_grant(state.encode_grant(grant)) == grant and JOB.bytes in state.encode_grant(grant)
-    assert state.STATE_FORMAT == 2
+    assert state.STATE_FORMAT == 3
     with pytest.raises(msgspec.ValidationError):
         state.decode_account(state.encode_grant(grant))
 

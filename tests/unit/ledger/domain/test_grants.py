@@ -10,7 +10,7 @@ import pytest
 from ledger.domain import commands, events
 from ledger.domain.events import Claim, DebtPart, Slice
 from ledger.domain.rules.known import iso
-from tests.support.domain import D1, G1, G2, G3, G4, H1, H2, JOB, NOON, OTHER, RECEIPT, WHO, Life, after
+from tests.support.domain import D1, D2, G1, G2, G3, G4, H1, H2, JOB, NOON, OTHER, RECEIPT, WHO, Life, after
 
 ORDER = [
     (G1, {"priority": 5}),
@@ -424,6 +424,37 @@ def test_a_gift_that_is_taken_back_takes_no_other_with_it() -> None:
     life.grant(G2, 6, kind="promo", receipt_id=RECEIPT)
     assert life.revoke() == [revoked(amount_ucr=10)]
     assert life.live(G2).free_ucr == 6
+
+
+def test_a_gift_that_was_used_up_does_not_come_back_after_its_receipt_was_refunded() -> None:
+    life = Life()
+    life.grant(G1, 10, receipt_id=RECEIPT)
+    life.grant(G2, 6, kind="promo", receipt_id=RECEIPT, priority=1)
+    life.grant(G3, 3, kind="promo", receipt_id=JOB, priority=2)
+    life.debit(D1, 9)
+    assert len(life.revoke()) == 1, "nothing of the gift was left"
+    _, taken = life.reverse(D1, 8)
+    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=5, cause="correction", ends=True)
+    assert (life.live(G3).free_ucr, life.sums) == (3, (3, 0, 0, 3))
+    _, taken = life.reverse(D1, 1)
+    assert cast("events.CreditsRevoked", taken).amount_ucr == 1 and life.ended(G2).lost_ucr == 0
+    life.grant(G4, 5, kind="promo", receipt_id=RECEIPT, generation=2, priority=1)
+    life.debit(D2, 5)
+    assert len(life.reverse(D2, 5)) == 1 and life.sums == (8, 0, 0, 8), "the money came again, and this gift with it"
+
+
+def test_a_receipt_is_refunded_by_what_was_bought_whole() -> None:
+    life = Life()
+    life.grant(G1, 10, receipt_id=RECEIPT)
+    life.grant(G2, 6, kind="promo", receipt_id=RECEIPT, priority=1)
+    life.grant(G3, 5)
+    life.debit(D1, 6)
+    life.revoke(G1, 4)
+    life.revoke(G3)
+    assert life.account.refunds == []
+    assert len(life.reverse(D1, 6)) == 1
+    life.revoke(G1)
+    assert [(one.receipt_id, one.version) for one in life.account.refunds] == [(RECEIPT, life.account.version - 1)]
 
 
 def test_the_gifts_of_a_receipt_end_with_it_whole_and_at_our_loss() -> None:

@@ -513,3 +513,23 @@ def test_raises_pin_no_more_grants_in_all_than_an_event_may_name(monkeypatch: py
     life.do(raising(1))
     life.do(raising(1))
     life.refuses(raising(1), "too-many-slices", slices_max=2)
+
+
+def test_what_a_hold_has_spent_counts_among_the_grants_that_one_event_undoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    life = rich()
+    life.do(asked(amount_ucr=3, cap_ucr=9))
+    life.do(commands.CommitHold(**WHO, hold_id=H1, amount_ucr=2, final=False))
+    monkeypatch.setattr("ledger.domain.rules.holds.SLICES_MAX", 2)
+    life.refuses(raising(1), "too-many-slices", slices_max=2)
+    monkeypatch.setattr("ledger.domain.rules.holds.SLICES_MAX", 3)
+    life.do(raising(1))
+
+
+def test_a_late_end_takes_no_more_grants_than_one_event_undoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    life = lapsed()
+    assert life.rows.holds[H1].spent == ()
+    life.rows.holds[H1].spent = (Slice(G1, 1),)
+    monkeypatch.setattr("ledger.domain.rules.holds.SLICES_MAX", 1)
+    life.refuses(late(1), "too-many-slices", slices_max=1)
+    monkeypatch.setattr("ledger.domain.rules.holds.SLICES_MAX", 2)
+    life.do(late(1))
