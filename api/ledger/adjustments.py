@@ -15,6 +15,7 @@ import msgspec
 from litestar import post
 from litestar.types import ASGIApp
 from msgspec import Struct
+from msgspec.structs import replace
 
 from api.call import Call
 from api.ledger.answers import DoneOut, SetOut, done, done_out, problem_of, refused, set_out, verdict_name
@@ -27,12 +28,15 @@ from api.ledger.routes import BODY_PROBLEMS, ON_ACCOUNT, TAG
 from api.limits import PROPOSAL_LIFE_S
 from api.operations import IDEMPOTENCY_KEY, REPLAYED, Answer, Operation, path_id
 from api.problems import Found
+from customers.domain.keys import Principal
 from ledger.domain.codec import RecordedEvent, encode_event, tag_of
 from ledger.domain.commands import AdjustBalance
 from ledger.domain.events import AdjustmentCause
+from ledger.domain.rules.known import not_ahead
 from ledger.domain.verdicts import Done, Refused
-from ledger.errors import StreamConflict
+from ledger.errors import EffectiveInFuture, InvalidRequest, StreamConflict
 from ledger.ports import Companion, Request
+from ledger.writer.prepare import check_effective
 
 PROPOSE, APPROVE = "http/propose-adjustment", "http/approve-adjustment"
 
@@ -59,6 +63,9 @@ class AdjustmentApproved(
     operator_id: UUID
 
 
+_NOWHERE = 3
+"""A version that no proposal's stream is at: it has one event, and a second when it is approved."""
+
 PROPOSED_TAG = tag_of(AdjustmentProposed)
 _decoder = msgspec.json.Decoder(AdjustmentProposed)
 _PROPOSE = Operation(
@@ -71,7 +78,7 @@ _PROPOSE = Operation(
     body=AdjustIn,
     example={"amount": "-2.5", "cause": "correction", "reason": "counted-twice"},
     parameters=(IDEMPOTENCY_KEY,),
-    problems=(*BODY_PROBLEMS, "idempotency-key-missing", *ON_ACCOUNT),
+    problems=(*BODY_PROBLEMS, "idempotency-key-missing", *ON_ACCOUNT, "effective-in-future"),
     quota="ledger",
 )
 _APPROVE = Operation(
@@ -105,18 +112,14 @@ async def propose(request: Call) -> ASGIApp:
     account_id = principal.account_id if body.account_id is None else named("acc", body.account_id, "account_id")
     if not await desk.owns(principal, account_id):
         return problem_of(request, Found(code="account-unknown"), request.instance)
-    event = AdjustmentProposed(
-        organisation_id=principal.organisation_id,
-        account_id=account_id,
-        amount_ucr=signed(body.amount),
-        cause=body.cause,
-        operator_id=principal.key_id,
-        reason=body.reason or "",
-        effective_at=effective(body.effective_at),
-    )
-    (answer,) = await desk.submit([_proposal(request, key, body, event)])
+    event = _proposed(principal, account_id, body)
+    wanted = _proposal(request, key, body, event)
+    untimely = _untimely(event.effective_at, request.services.clock.now())
+    (answer,) = await desk.submit([wanted if untimely is None else _recalled(wanted, account_id)])
     if isinstance(answer.verdict, Done):
         return done(set_out("adj", answer.verdict), 202, replayed=answer.replayed)
+    if untimely is not None and answer.verdict.code == StreamConflict.code:
+        raise untimely
     return _refused(request, answer.verdict, verdict_name(account_id, PROPOSE, key), replayed=answer.replayed)
 
 
@@ -125,10 +128,13 @@ async def approve(request: Call) -> ASGIApp:
     """Agree to a change of a balance that somebody else asked for."""
     key, adjustment_id = request.idempotency_key(), request.id_of("adj", "adjustment_id")
     events = await request.cross(request.services.ledger.stream, adjustment_id, limit=2)
-    proposal = read_proposal(events, request.principal.organisation_id, request.services.clock.now())
-    if isinstance(proposal, Found):
-        return problem_of(request, proposal, request.instance)
-    (answer,) = await desk_of(request).submit([_approval(request, key, adjustment_id, proposal)])
+    proposal = read_proposal(events, request.principal.organisation_id)
+    if proposal is None:
+        return problem_of(request, Found(code="proposal-unknown"), request.instance)
+    wanted = _approval(request, key, adjustment_id, proposal)
+    if has_ended(events, request.services.clock.now()):
+        wanted = _recalled(wanted, proposal.account_id)
+    (answer,) = await desk_of(request).submit([wanted])
     if isinstance(answer.verdict, Done):
         return done(done_out("adj", proposal.account_id, answer.verdict), 200, replayed=answer.replayed)
     instance = verdict_name(proposal.account_id, APPROVE, key)
@@ -141,6 +147,29 @@ def signed(text: str) -> int:
     :raises Invalid: zero, or more than one command may name.
     """
     return -credit(text[1:]) if text.startswith("-") else credit(text)
+
+
+def _proposed(principal: Principal, account_id: UUID, body: AdjustIn) -> AdjustmentProposed:
+    return AdjustmentProposed(
+        organisation_id=principal.organisation_id,
+        account_id=account_id,
+        amount_ucr=signed(body.amount),
+        cause=body.cause,
+        operator_id=principal.key_id,
+        reason=body.reason or "",
+        effective_at=effective(body.effective_at),
+    )
+
+
+def _untimely(effective_at: datetime | None, now: datetime) -> InvalidRequest | EffectiveInFuture | None:
+    """What every approval would be told about the date that a proposal is meant for: nobody is to wait for that."""
+    try:
+        if effective_at is not None:
+            check_effective(effective_at)
+        not_ahead(effective_at, now)
+    except (InvalidRequest, EffectiveInFuture) as error:
+        return error
+    return None
 
 
 def _proposal(request: Call, key: str, body: AdjustIn, event: AdjustmentProposed) -> Request:
@@ -182,22 +211,30 @@ def _approval(request: Call, key: str, adjustment_id: UUID, proposal: Adjustment
     )
 
 
-def read_proposal(events: Sequence[RecordedEvent], organisation_id: UUID, now: datetime) -> AdjustmentProposed | Found:
-    """The proposal that a stream begins with, or why there is none to approve.
+def _recalled(request: Request, account_id: UUID) -> Request:
+    """The same request, of which nothing can come but the verdict that its key has already.
 
-    An approved one is read all the same: the same key finds its verdict again.
+    Its event has no place in the stream: without a verdict it is a ``StreamConflict``, which is not kept.
     """
+    (companion,) = request.on_accept
+    nowhere = replace(companion, after_version=_NOWHERE)
+    return replace(request, command=None, scope_id=account_id, on_accept=(nowhere,))
+
+
+def read_proposal(events: Sequence[RecordedEvent], organisation_id: UUID) -> AdjustmentProposed | None:
+    """The proposal that a stream begins with, if it is one of the organisation."""
     if not events or events[0].tag != PROPOSED_TAG:
-        return Found(code="proposal-unknown")
+        return None
     proposal = _decoder.decode(events[0].state)
-    if proposal.organisation_id != organisation_id:
-        return Found(code="proposal-unknown")
-    if len(events) == 1 and now - events[0].recorded_at > timedelta(seconds=PROPOSAL_LIFE_S):
-        return Found(code="proposal-ended")
-    return proposal
+    return proposal if proposal.organisation_id == organisation_id else None
+
+
+def has_ended(events: Sequence[RecordedEvent], now: datetime) -> bool:
+    """Whether nobody can approve a proposal any more: it was approved, or its time is over."""
+    return len(events) > 1 or now - events[0].recorded_at > timedelta(seconds=PROPOSAL_LIFE_S)
 
 
 def _refused(request: Call, verdict: Refused, instance: str, *, replayed: bool) -> ASGIApp:
-    if verdict.code == StreamConflict.code:  # somebody approved it with another key
+    if verdict.code == StreamConflict.code:  # its time is over, or somebody approved it with another key
         return problem_of(request, Found(code="proposal-ended"), request.instance)
     return problem_of(request, refused(verdict, replayed=replayed), instance)

@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import pytest
 
+from api.ledger import adjustments
 from customers.errors import InvalidField
+from ledger.errors import EffectiveInFuture
 from tests.support.api import Site
 from tests.support.ledger_http import APPROVES, OPERATES, Organisation, another_key, ask, done, organisation, problem
 
@@ -145,6 +147,73 @@ def test_what_cannot_be_taken_is_refused_to_the_one_who_approves(ada: Organisati
     answer = ask(ada.approver, f"/ledger/adjustments/{asked}/approve", None)
     problem(answer, 402, "insufficient-credits")
     assert ada.balance()["posted"] == "100"
+
+
+def test_invariant_22_an_approval_is_answered_again_when_its_proposal_has_ended(
+    ada: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, taken, left = (
+        f"/ledger/adjustments/{done(ada.operator, '/ledger/adjustments', body)['subject_id']}/approve"
+        for body in ({"amount": amount, "cause": "correction"} for amount in ("-1000", "-1", "-2"))
+    )
+    answers = {path: ask(ada.approver, path, None, key=path) for path in (refused, taken)}
+    assert [answer.status_code for answer in answers.values()] == [402, 200]
+    monkeypatch.setattr(adjustments, "PROPOSAL_LIFE_S", -1)
+    head = ada.site.runtime.ledger.head()
+    for path, first in answers.items():
+        again = ask(ada.approver, path, None, key=path)
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        problem(ask(ada.approver, path, None, key="another"), 409, "proposal-ended")
+    problem(ask(ada.approver, left, None, key=taken), 422, "idempotency-key-conflict")
+    problem(ask(ada.approver, left, None, key="k"), 409, "proposal-ended")
+    assert ada.site.runtime.ledger.head() == head
+    monkeypatch.undo()
+    answer = ask(ada.approver, left, None, key="k")
+    assert (answer.status_code, answer.json()["posted"]) == (200, "97"), "what had ended was not kept as a verdict"
+
+
+def test_what_is_approved_already_is_ended_whatever_the_account_has_left(ada: Organisation) -> None:
+    asked = done(ada.operator, "/ledger/adjustments", {"amount": "-60", "cause": "correction"})["subject_id"]
+    path = f"/ledger/adjustments/{asked}/approve"
+    done(ada.approver, path, None)
+    problem(ask(ada.approver, path, None), 409, "proposal-ended")
+
+
+@pytest.mark.parametrize(
+    ("date", "code"),
+    [
+        ("1999-12-31T23:59:59Z", "invalid-request"),
+        ("0001-01-01T00:00:00Z", "invalid-request"),
+        ("9000-01-01T00:00:00Z", "effective-in-future"),
+    ],
+)
+def test_a_date_that_no_approval_would_accept_is_refused_to_the_one_who_proposes(
+    ada: Organisation, date: str, code: str
+) -> None:
+    body = {"amount": "1", "cause": "correction"}
+    head = ada.site.runtime.ledger.head()
+    for more in ({}, {"dry_run": True}):
+        found = problem(
+            ask(ada.operator, "/ledger/adjustments", body | {"effective_at": date} | more, key="k"), 422, code
+        )
+        assert code != "invalid-request" or [error["pointer"] for error in found["errors"]] == ["/effective_at"]
+    assert ada.site.runtime.ledger.head() == head
+    done(ada.operator, "/ledger/adjustments", body, key="k")
+    conflict = ask(ada.operator, "/ledger/adjustments", body | {"effective_at": date}, key="k")
+    found = problem(conflict, 422, "idempotency-key-conflict")
+    assert [error["pointer"] for error in found["errors"]] == ["/effective_at"]
+
+
+def test_invariant_22_a_proposal_is_answered_again_whatever_the_clock_says_of_its_date(
+    ada: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"amount": "1", "cause": "correction", "effective_at": "2020-01-01T00:00:00Z"}
+    first = ask(ada.operator, "/ledger/adjustments", body, key="k")
+    monkeypatch.setattr(adjustments, "_untimely", lambda *_: EffectiveInFuture(effective_at="2020-01-01T00:00:00Z"))
+    again = ask(ada.operator, "/ledger/adjustments", body, key="k")
+    assert (again.status_code, again.content) == (202, first.content)
+    problem(ask(ada.operator, "/ledger/adjustments", body), 422, "effective-in-future")
 
 
 def test_nobody_approves_for_another_organisation_or_what_was_not_proposed(
