@@ -18,8 +18,10 @@ from ledger.domain.commands import (
     DebitCredits,
     GrantCredits,
     HoldCredits,
+    OpenAccount,
     ReverseDebit,
     SetBudget,
+    TransferCredits,
 )
 from ledger.domain.events import LogForked
 from ledger.domain.evolve import GrantKey
@@ -28,7 +30,7 @@ from ledger.ports import Companion, Request
 from ledger.writer.keys import differing_field, key_hash, request_body, request_digests
 from ledger.writer.names import names
 
-_Checks = tuple[tuple[tuple[str, int, int], ...], tuple[str, ...], Callable[[Any], None] | None]
+_Checks = tuple[str | None, tuple[tuple[str, int, int], ...], tuple[str, ...], Callable[[Any], None] | None]
 _ADMISSION = tag_of(LogForked)
 """The one event of the ledger that no command writes."""
 
@@ -54,8 +56,8 @@ class Prepared(Struct, frozen=True, array_like=True, gc=False):
 def prepare(request: Request, secret: bytes) -> Prepared:
     """Check a request and compute its key and digests.
 
-    :raises InvalidRequest: text with NUL or too long, a number or a date out of range, an oversized event, a body
-        that is not JSON.
+    :raises InvalidRequest: text with NUL or too long, a number or a date out of range, a new id of zeros, an oversized
+        event, a body that is not JSON.
     """
     size = check(request)
     named = names(request)
@@ -135,8 +137,10 @@ def check_companion(companion: Companion) -> int:
 
 
 def check_command(command: Command) -> None:
-    """Check the numbers and texts of a command against the limits."""
-    numbers, texts, further = _checks(type(command))
+    """Check the new id, the numbers and the texts of a command against the limits."""
+    made, numbers, texts, further = _checks(type(command))
+    if made is not None and not getattr(command, made).int:
+        raise InvalidRequest(made, "an id of zeros names nothing")
     for name, low, high in numbers:
         value = getattr(command, name)
         if value is not None and (type(value) is not int or not low <= value <= high):
@@ -196,8 +200,8 @@ def check_text(name: str, text: str, chars_min: int, chars_max: int) -> None:
 
 @cache
 def _checks(kind: type[Command]) -> _Checks:
-    """What is checked of a command: numeric fields with their bounds, text fields, and what is its own."""
-    return _numbers(kind), _texts(kind), _FURTHER.get(kind)
+    """What is checked of a command: the id it makes, numeric fields with bounds, text fields, and what is its own."""
+    return _MADE.get(kind), _numbers(kind), _texts(kind), _FURTHER.get(kind)
 
 
 def _numbers(kind: type[Command]) -> tuple[tuple[str, int, int], ...]:
@@ -220,6 +224,18 @@ def _texts(kind: type[Command]) -> tuple[str, ...]:
 def _is(hint: object, kind: type) -> bool:
     return hint is kind or kind in get_args(hint)
 
+
+_MADE: dict[type, str] = {
+    OpenAccount: "account_id",
+    GrantCredits: "grant_id",
+    HoldCredits: "hold_id",
+    DebitCredits: "debit_id",
+    ReverseDebit: "reversal_id",
+    TransferCredits: "transfer_id",
+    AdjustBalance: "adjustment_id",
+}
+"""Under which id a command makes something. Zeros stand for what is no grant in a slice, and for no account where pages
+of accounts begin. A command that names zeros otherwise is answered that there is no such thing."""
 
 _FURTHER: dict[type, Callable[[Any], None]] = {
     HoldCredits: check_budgets,

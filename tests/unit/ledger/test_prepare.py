@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any, cast
-from uuid import uuid4
+from typing import Any, cast, get_args
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from ledger import errors, limits
@@ -14,12 +15,15 @@ from ledger.domain.codec import NewEvent
 from ledger.ports import Companion, Request
 from ledger.remote import protocol
 from ledger.remote.protocol import Calls
+from ledger.store.memory import MemoryLedger
 from ledger.writer.prepare import Prepared, prepare
+from tests.support.ledger import CREDIT, ManualClock, done, open_account, refused
 
 SECRET = b"a secret for checks"
 BEHIND, AHEAD = timezone(-timedelta(hours=23, minutes=59)), timezone(timedelta(hours=23, minutes=59))
 LAST = datetime.max.replace(tzinfo=UTC)
 EVENT = NewEvent("test.x.v1", b"{}")
+NIL = UUID(int=0)
 
 
 class NoOffset(tzinfo):
@@ -128,6 +132,56 @@ def test_a_body_that_is_nested_too_deep_is_refused() -> None:
     for _ in range(100_000):
         deep = [deep]
     refuses("body", asking(body={"a": deep}))
+
+
+NAMED: dict[str, Any] = {"account_id": uuid4(), "amount_ucr": 1, "reason": "r"}
+MAKING: dict[str, commands.Command] = {
+    "account_id": commands.OpenAccount(account_id=NIL, organisation_id=uuid4()),
+    "grant_id": giving(grant_id=NIL),
+    "hold_id": commands.HoldCredits(account_id=uuid4(), hold_id=NIL, amount_ucr=1, lease_s=1),
+    "debit_id": commands.DebitCredits(**NAMED, debit_id=NIL),
+    "reversal_id": commands.ReverseDebit(**NAMED, debit_id=uuid4(), reversal_id=NIL),
+    "transfer_id": commands.TransferCredits(**NAMED, to_account_id=uuid4(), transfer_id=NIL),
+    "adjustment_id": commands.AdjustBalance(
+        **NAMED, adjustment_id=NIL, cause="correction", operator_id=uuid4(), approver_id=uuid4()
+    ),
+}
+
+
+@pytest.mark.parametrize("field", MAKING)
+def test_nothing_is_made_under_an_id_of_zeros(field: str) -> None:
+    refuses(field, asking(MAKING[field]))
+    refuses(field, asking(linked=(cast("commands.AccountCommand", MAKING[field]),)))
+    prepare(asking(msgspec.structs.replace(MAKING[field], **{field: uuid4()})), SECRET)
+
+
+def test_every_command_that_mints_an_id_is_among_those() -> None:
+    minting = {
+        name for kind in get_args(commands.AccountCommand) for name in kind.minted if name in kind.__struct_fields__
+    }
+    assert set(MAKING) == minting
+
+
+@pytest.mark.parametrize("overdraft_limit_ucr", [0, 5 * CREDIT])
+def test_what_is_asked_of_an_id_of_zeros_is_unknown(overdraft_limit_ucr: int) -> None:
+    ledger = MemoryLedger(ManualClock())
+    account_id = open_account(ledger, credit=1, overdraft_limit_ucr=overdraft_limit_ucr)
+    named: dict[str, Any] = {"account_id": account_id}
+    if overdraft_limit_ucr:
+        done(ledger, commands.DebitCredits(**named, debit_id=uuid4(), amount_ucr=3 * CREDIT, reason="r"))
+    asked: list[commands.Command] = [
+        commands.ExtendGrant(**named, grant_id=NIL, lifetime_s=9),
+        commands.FreezeGrant(**named, grant_id=NIL, reason="r"),
+        commands.RevokeCredits(**named, grant_id=NIL, cause="refund"),
+        commands.CommitHold(**named, hold_id=NIL, amount_ucr=1),
+        commands.ReleaseHold(**named, hold_id=NIL, reason="r"),
+        commands.ReverseDebit(**named, reversal_id=uuid4(), debit_id=NIL, reason="r"),
+        commands.TransferCredits(**named, to_account_id=NIL, transfer_id=uuid4(), amount_ucr=1, reason="r"),
+        commands.HoldCredits(account_id=NIL, hold_id=uuid4(), amount_ucr=1, lease_s=9),
+    ]
+    codes = [refused(ledger, command).code for command in asked]
+    unknown = ["grant", "grant", "grant", "hold", "hold", "debit", "account", "account"]
+    assert codes == [f"{name}-unknown" for name in unknown]
 
 
 def test_linked_commands_count_in_the_size() -> None:
