@@ -36,12 +36,13 @@ class Asked(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Things that are done together or not at all, under one key."""
+    """Things that are done together or not at all, under one key; ``where`` as in ``Asked``."""
 
     parts: Sequence[Asked]
     key: str
     expected_account_version: int | None
     dry_run: bool
+    where: str
 
 
 def target_of(kind: Kind, text: str) -> UUID:

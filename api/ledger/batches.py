@@ -104,7 +104,7 @@ def _group(group: LinkedOp, where: str) -> Group:
             if getattr(operation, name):
                 raise Invalid([Fault(detail="said for the whole group alone", pointer=f"{there}/{name}")])
         parts.append(Asked(kind, operation, group.idempotency_key, _target(kind, operation, there), there))
-    return Group(parts, group.idempotency_key, group.expected_account_version, group.dry_run)
+    return Group(parts, group.idempotency_key, group.expected_account_version, group.dry_run, where)
 
 
 _OF_ALL: tuple[Literal["expected_account_version", "dry_run"], ...] = ("expected_account_version", "dry_run")

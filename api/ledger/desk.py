@@ -14,13 +14,14 @@ from api.errors import Invalid
 from api.ledger.asked import NOBODY, Asked, Group, compared, compared_group, derived
 from api.ledger.commands import Place, named
 from api.ledger.owners import KnownOwners
+from api.ledger.places import located
 from api.problems import Found, scope_missing
 from api.services import Services
 from customers.domain.keys import Principal
 from ledger import ids
 from ledger.domain.commands import AccountCommand, Command
 from ledger.domain.verdicts import Answer, Done
-from ledger.errors import OutcomeUnknown
+from ledger.errors import InvalidRequest, OutcomeUnknown
 from ledger.limits import SUBMIT_TIMEOUT_S
 from ledger.ports import Request
 
@@ -56,19 +57,25 @@ class Desk:
     async def do(self, principal: Principal, asked: Sequence[Asked | Group]) -> list[Outcome]:
         """Do all of it, each on its own, in order.
 
-        :raises Invalid: an amount or an id that is none; nothing was done.
+        :raises Invalid: an amount or an id that is none, or what the ledger takes from nobody; nothing was done.
         :raises NotDone, OutcomeUnknown: ask again with the same keys.
         """
         await self._learn(principal, asked)
-        made = [self._made(principal, item) for item in asked]
-        requests = [one for one in made if isinstance(one, Request)]
-        answers = iter(await self.submit(requests) if requests else ())
+        made = [(item, self._made(principal, item)) for item in asked]
+        answers = iter(await self._answers([(item, one) for item, one in made if isinstance(one, Request)]))
         return [
             self._outcome(principal, item, one, next(answers))
             if isinstance(one, Request)
             else Outcome(item, None, None, one)
-            for item, one in zip(asked, made, strict=True)
+            for item, one in made
         ]
+
+    async def _answers(self, made: Sequence[tuple[Asked | Group, Request]]) -> Sequence[Answer]:
+        """Verdicts of requests. Raises as ``do``."""
+        try:
+            return await self.submit([request for _, request in made]) if made else ()
+        except InvalidRequest as error:
+            raise located(error, made) from error
 
     async def submit(self, requests: Sequence[Request]) -> list[Answer]:
         """Hand requests to the writer and wait for their verdicts.

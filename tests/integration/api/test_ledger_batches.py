@@ -88,6 +88,8 @@ def test_a_thousand_are_done_and_a_thousand_and_one_are_refused(ada: Organisatio
         (linked(), "/operations/1/operations"),
         (linked(*(debit() for _ in range(33))), "/operations/1/operations"),
         (linked(linked(debit())), "/operations/1/operations/0/op"),
+        (debit(budgets=[f"budget_{'1' * 32}"] * 2), "/operations/1/budgets"),
+        (linked(debit(), debit(budgets=[f"budget_{'1' * 32}"] * 2)), "/operations/1/operations/1/budgets"),
         (debit("1\n"), "/operations/1/amount"),
         (debit("1", idempotency_key="k\n"), "/operations/1/idempotency_key"),
         (debit("1", idempotency_key="k" * 255 + "\n"), "/operations/1/idempotency_key"),
@@ -195,3 +197,13 @@ def test_a_group_may_ask_for_the_version_that_was_read(ada: Organisation) -> Non
     version = ada.balance()["account_version"]
     late, good = (linked(debit(), expected_account_version=number) for number in (version - 1, version))
     assert [one["status"] for one in batch(ada.service, late, good)] == [409, 200]
+
+
+@pytest.mark.parametrize("date", ["1999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59"])
+def test_a_date_that_the_ledger_takes_from_nobody_is_told_at_its_place(ada: Organisation, date: str) -> None:
+    who = another_key(ada.site, ada.service, "ledger:write", "ledger:grants")
+    wrong = op("grant", amount="1", kind="promo", effective_at=date)
+    for one, pointer in ((wrong, "/operations/1"), (linked(debit(), wrong), "/operations/1/operations/1")):
+        answer = who.post("/ledger/batch", {"operations": [debit(), one, wrong]})
+        found = problem(answer, 422, "invalid-request")
+        assert [error["pointer"] for error in found["errors"]] == [f"{pointer}/effective_at"]
