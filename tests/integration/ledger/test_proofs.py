@@ -221,6 +221,51 @@ def test_invariant_36_a_proof_with_any_field_flipped_is_refused(
         assert ended.returncode == 1 and ended.stderr.startswith("NOT PROVEN"), path
 
 
+def set_leaf(proof: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy of a proof with another value at a place."""
+    changed = copy.deepcopy(proof)
+    inner = changed
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    return changed
+
+
+def get_leaf(proof: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        proof = proof[step]
+    return proof
+
+
+def test_a_proof_in_which_a_text_goes_on_or_is_cut_is_refused(run: Commands, postgres_ledger: PostgresLedger) -> None:
+    position = spend_some(postgres_ledger)
+    size = answer(run("heads", "export", "--json"))["size"]
+    open_account(postgres_ledger, credit=7)
+    run("heads", "export", "--json")
+    public_key = bytes.fromhex(answer(run("heads", "key", "--json"))[0]["public_key"])
+    proof = answer(run("proof", "event", position, "--since", size))
+    verify_proof.verify(proof, public_key)
+    texts = [path for path in leaves(proof) if isinstance(get_leaf(proof, path), str)]
+    assert len(texts) > 20
+    for path in texts:
+        text = get_leaf(proof, path)
+        for other in (text + "deadbeef", text + "00", text[:-2]):
+            with pytest.raises(Exception):  # noqa: B017, PT011  the program turns any of them into exit 1
+                verify_proof.verify(set_leaf(proof, path, other), public_key)
+
+
+def test_a_proof_names_the_account_that_was_hashed_and_no_other_writing_of_it(
+    run: Commands, postgres_ledger: PostgresLedger, tmp_path: Path
+) -> None:
+    proof = answer(run("proof", "event", spend_some(postgres_ledger)))
+    public_key = answer(run("heads", "key", "--json"))[0]["public_key"]
+    account = proof["event"]["stream_id"]
+    assert f"account acc_{account}, event" in run_verifier(tmp_path, proof, public_key).stdout
+    for other in (f"{account} ", f"{account[:8]}\n{account[8:]}", f" {account}", account + "deadbeef"):
+        ended = run_verifier(tmp_path, set_leaf(proof, ("event", "stream_id"), other), public_key)
+        assert ended.returncode == 1 and ended.stderr.startswith("NOT PROVEN"), other
+
+
 def test_a_position_that_is_no_line_of_a_statement_is_refused(run: Commands, postgres_ledger: PostgresLedger) -> None:
     open_account(postgres_ledger, credit=1)
     assert run("proof", "statement-line", 1).exit_code == 1
