@@ -15,10 +15,10 @@ from ledger.drivers import Driver, catch_up
 from ledger.proof import proofs
 from ledger.proof.errors import NotCovered, ProofError
 from ledger.proof.follower import ProofFollower
-from ledger.proof.heads import HeadLine, SignedHead, check_signature, line_of
+from ledger.proof.heads import HeadLine, Keyring, SignedHead, check_signature, line_of
 from ledger.proof.reading import Reading
 from ledger.proof.statements import SNAPSHOT
-from ledger.proof.taking import keep_head, latest_head, take_head
+from ledger.proof.taking import check_continues, keep_head, latest_head, take_head
 from ledger.sansio import Core, Run
 from projections.statement import StatementFollower, is_line
 from tallystick.cli.common import running
@@ -33,6 +33,9 @@ from tallystick.vaults import open_heads
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SINCE = "Prove it under the head of this size that was exported, and that a later head goes on from that one."
+_NEAREST = 4
+
 
 @click.group("proof")
 def command() -> None:
@@ -46,7 +49,7 @@ def _out(function: F) -> F:
 
 @command.command("event")
 @click.argument("position", type=click.IntRange(1))
-@click.option("--since", type=click.IntRange(1), help="Also prove that the head goes on from the one of this size.")
+@click.option("--since", type=click.IntRange(1), help=_SINCE)
 @_out
 def event_command(*, position: int, since: int | None, out: Path | None) -> None:
     """One event of the log under a signed head."""
@@ -109,14 +112,42 @@ def _told() -> Generator[tuple[Settings, Driver]]:
 
 
 def _event_proof(settings: Settings, driver: Driver, position: int, since: int | None) -> proofs.EventProof:
+    if since is not None:
+        return _proof_since(settings, driver, position, since)
     signed = _head(settings, driver, position)
-    keys = head_keys(settings).keyring()
-    if since is None:
-        return driver.drive(_in_snapshot(proofs.event_proof(position, signed, keys)))
+    return driver.drive(_in_snapshot(proofs.event_proof(position, signed, head_keys(settings).keyring())))
+
+
+def _proof_since(settings: Settings, driver: Driver, position: int, since: int) -> proofs.EventProof:
+    """A proof under an exported head, with a later head if the log has gone on.
+
+    :raises LogDiffers: it does not go on from that head: it is shorter, or another.
+    """
+    if position > since:
+        raise click.ClickException(
+            f"event {position} came after the head of size {since}: name a head of at least {position} events, or none"
+        )
     earlier = _exported_head(settings, since)
-    proof = driver.drive(_in_snapshot(proofs.event_proof(position, earlier, keys)))
+    proof = driver.drive(_in_snapshot(_under(earlier, position, head_keys(settings).keyring())))
+    try:
+        signed = _head(settings, driver, since + 1)
+    except NotCovered:
+        _tell(f"the log has not gone on from the head of size {since}: there is no later one to prove")
+        return proof
+    if signed.key_id != earlier.key_id:
+        _tell(f"the heads are under two keys, and both are needed to check it: {earlier.key_id} and {signed.key_id}")
     later = driver.drive(_in_snapshot(proofs.consistency_proof(since, signed.head.size, signed)))
     return msgspec.structs.replace(proof, later=proofs.Later(path=later.path, head=line_of(signed)))
+
+
+def _under(earlier: SignedHead, position: int, keys: Keyring) -> Reading[proofs.EventProof]:
+    yield from check_continues(earlier.head)
+    return (yield from proofs.event_proof(position, earlier, keys))
+
+
+def _tell(what: str) -> None:
+    """Tell something that is no part of the proof."""
+    click.echo(f"note  {what}", err=True)
 
 
 def _head(settings: Settings, driver: Driver, size: int) -> SignedHead:
@@ -134,11 +165,13 @@ def _head(settings: Settings, driver: Driver, size: int) -> SignedHead:
 
 
 def _exported_head(settings: Settings, size: int) -> SignedHead:
-    found = [one for one in open_heads(heads_place(settings), settings).heads() if one.head.size == size]
-    if not found:
-        raise click.ClickException(f"no head of size {size} was exported")
-    check_signature(found[-1], head_keys(settings).keyring())
-    return found[-1]
+    kept = {one.head.size: one for one in open_heads(heads_place(settings), settings).heads()}
+    if size not in kept:
+        nearest = sorted(sorted(kept, key=lambda one: abs(one - size))[:_NEAREST])
+        where = f"; the nearest are of {', '.join(map(str, nearest))} events" if nearest else ""
+        raise click.ClickException(f"no head of size {size} was exported{where}")
+    check_signature(kept[size], head_keys(settings).keyring())
+    return kept[size]
 
 
 def _in_snapshot(reading: Reading[T]) -> Core[T]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from click.testing import Result
@@ -118,11 +119,11 @@ def amount_of(history: History, position: int) -> str:
     return f", {facts['amount_ucr'] / CREDIT:.6f} credits, recorded"
 
 
-def run_verifier(folder: Path, proof: Any, key: str) -> subprocess.CompletedProcess[str]:
+def run_verifier(folder: Path, proof: Any, *keys: str) -> subprocess.CompletedProcess[str]:
     (folder / "proof.json").write_text(json.dumps(proof))
     (folder / "verify_proof.py").write_bytes(VERIFIER.read_bytes())
     return subprocess.run(
-        [sys.executable, "-I", "verify_proof.py", "proof.json", key],
+        [sys.executable, "-I", "verify_proof.py", "proof.json", *keys],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -271,6 +272,71 @@ def test_a_position_that_is_no_line_of_a_statement_is_refused(run: Commands, pos
     assert run("proof", "statement-line", 1).exit_code == 1
     assert run("proof", "statement-line", 2).exit_code == 0
     assert run("proof", "event", 3).exit_code == 1
+
+
+def test_a_proof_since_the_last_head_is_one_and_has_a_later_head_once_the_log_goes_on(
+    run: Commands, postgres_ledger: PostgresLedger, tmp_path: Path
+) -> None:
+    position = spend_some(postgres_ledger)
+    size = answer(run("heads", "export", "--json"))["size"]
+    public_key = answer(run("heads", "key", "--json"))[0]["public_key"]
+    alone = run("proof", "event", position, "--since", size)
+    assert "has not gone on" in alone.stderr
+    assert answer(alone)["head"]["size"] == size and answer(alone)["later"] is None
+    assert run_verifier(tmp_path, answer(alone), public_key).returncode == 0
+    open_account(postgres_ledger)
+    proof = answer(run("proof", "event", position, "--since", size))
+    assert proof["later"]["head"]["size"] == size + 1
+    assert run_verifier(tmp_path, proof, public_key).returncode == 0
+
+
+def test_a_proof_over_two_keys_is_checked_under_both_and_not_under_one(
+    run: Commands, postgres_ledger: PostgresLedger, tmp_path: Path
+) -> None:
+    position = spend_some(postgres_ledger)
+    size = answer(run("heads", "export", "--json"))["size"]
+    run("heads", "key", "--rotate")
+    open_account(postgres_ledger)
+    run("heads", "export", "--json")
+    made = run("proof", "event", position, "--since", size)
+    proof, keys = answer(made), {one["signs"]: one for one in answer(run("heads", "key", "--json"))}
+    old, new = keys[False], keys[True]
+    assert old["key_id"] in made.stderr and new["key_id"] in made.stderr
+    assert run_verifier(tmp_path, proof, old["public_key"], new["public_key"]).returncode == 0
+    assert run_verifier(tmp_path, proof, new["public_key"], old["public_key"]).returncode == 0
+    alone = run_verifier(tmp_path, proof, old["public_key"])
+    assert alone.returncode == 1 and f"the key {new['key_id']}, which was not given" in alone.stderr
+    assert run_verifier(tmp_path, proof, new["public_key"]).returncode == 1
+    other = Signer(Ed25519PrivateKey.generate()).public_key.hex()
+    assert run_verifier(tmp_path, proof, old["public_key"], other).returncode == 1
+    assert run_verifier(tmp_path, proof).returncode == 1
+
+
+def test_a_proof_since_a_head_that_does_not_cover_the_event_is_refused(
+    run: Commands, postgres_ledger: PostgresLedger
+) -> None:
+    spend_some(postgres_ledger)
+    size = answer(run("heads", "export", "--json"))["size"]
+    open_account(postgres_ledger)
+    told = run("proof", "event", size + 1, "--since", size)
+    assert told.exit_code == 1 and f"name a head of at least {size + 1} events" in told.output
+    told = run("proof", "event", 1, "--since", size + 1)
+    assert told.exit_code == 1 and f"no head of size {size + 1} was exported; the nearest are of {size}" in told.output
+
+
+@pytest.mark.parametrize("longer", [0, 5])
+def test_a_proof_since_a_head_of_a_log_that_was_lost_is_refused(
+    run: Commands, postgres_ledger: PostgresLedger, settings: Settings, longer: int
+) -> None:
+    spend_some(postgres_ledger)
+    size = answer(run("heads", "export", "--json"))["size"]
+    kept = FolderHeads(settings.data_dir / "heads")
+    signed = kept.last()
+    assert signed is not None
+    lost = msgspec.structs.replace(signed.head, size=size + longer, root=bytes(32))
+    kept.append(HeadKeys(settings.data_dir / "head-keys").signer(make=False).sign(lost))
+    told = run("proof", "event", 1, "--since", size + longer)
+    assert told.exit_code == 1 and "see tallystick recover" in told.output
 
 
 def test_one_head_is_proven_to_go_on_from_another(run: Commands, postgres_ledger: PostgresLedger) -> None:
