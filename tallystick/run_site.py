@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
+import secrets
+import socket
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -31,6 +34,12 @@ _ANSWER_LIMIT_S = 2.0
 _DRAIN_S = 3.0
 _STOP_LIMIT_S = 6.5
 """The API cuts its streams after five seconds, a worker its jobs after three; the rest of ten is for the servers."""
+
+_HANDED_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""Where Linux says which ports it gives to whoever connects somewhere, or asks for any."""
+_PORT_MIN, _PORT_MAX = 20_000, 65_535
+"""Below are ports that programs are known by."""
+_PORT_TRIES = 20
 
 _METRICS = ("api", "worker", "followers", "writer")
 """Whose metrics are on the port configured, and on those after it."""
@@ -78,7 +87,7 @@ def running_site(settings: Settings, tell: Tell) -> Generator[Site]:
     """
     settings = settings.with_values(sandbox=settings.sandbox or _may_play(settings))
     check_rails(settings)
-    settings = settings.with_values(port=_free_port(settings))
+    settings = settings.with_values(port=free_port(settings))
     with contextlib.ExitStack() as stack:
         embedded = settings.embeds_postgres
         if not embedded and not settings.embeds_redis:
@@ -124,21 +133,51 @@ def _may_play(settings: Settings) -> bool:
     return not (settings.live or settings.stripe_api_key or settings.lnbits_url or settings.liquid_descriptor)
 
 
-def _free_port(settings: Settings) -> int:
-    """The port to serve on, looked at before anything is started."""
+def free_port(settings: Settings) -> int:
+    """The port to serve on, looked at before anything is started.
+
+    :raises ServiceError: it is taken, or the address is not ours.
+    """
     try:
-        with bind(settings.host, settings.port) as found:
+        with _bound(settings.host, settings.port) as found:
             return int(found.getsockname()[1])
     except OSError as error:
         hint = "set TALLYSTICK_PORT, 0 takes a free one"
         raise ServiceError("http", f"{settings.host}:{settings.port}: {error.strerror}; {hint}") from error
 
 
+def _bound(host: str, port: int, *, besides: int = 0) -> socket.socket:
+    """A socket as ``bind`` makes it; port 0 takes one that stays free until the program that it is for has started.
+
+    :raises OSError: the address is taken, or not ours.
+    """
+    for quiet in () if port else _quiet_ports(besides):
+        try:
+            return bind(host, quiet)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                break  # no other port would do better
+    return bind(host, port)
+
+
+def _quiet_ports(besides: int) -> list[int]:
+    """Some ports that the system gives to nobody by itself, by chance; none where it does not say which it gives.
+
+    One that it gives is soon another's: each outgoing connection takes one, and we start seconds after looking.
+    """
+    try:
+        first, last = map(int, _HANDED_OUT.read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        return []
+    quiet = [port for port in range(_PORT_MIN, _PORT_MAX + 1) if not first <= port <= last and port != besides]
+    return secrets.SystemRandom().sample(quiet, min(_PORT_TRIES, len(quiet)))
+
+
 def _start_standin(supervisor: Supervisor, settings: Settings, tell: Tell) -> tuple[str, str]:
     """A node without a GPU; its address and its control address, which stay when it is started again."""
     data = settings.data_dir / "node"
     data.mkdir(exist_ok=True)
-    ports = _kept_ports(data / "ports.json")
+    ports = kept_ports(data / "ports.json", besides=settings.port)
     arguments = ["--port", str(ports[0]), "--control-port", str(ports[1]), "--data", str(data)]
     node = supervisor.start(Program(name="node", module="workers.standin", arguments=arguments, stop_limit_s=1.0))
     url, control_url = (f"http://127.0.0.1:{port}" for port in ports)
@@ -146,13 +185,17 @@ def _start_standin(supervisor: Supervisor, settings: Settings, tell: Tell) -> tu
     return url, control_url
 
 
-def _kept_ports(file: Path) -> tuple[int, int]:
-    """The node's two ports: those of the last run where they are free. A node is known by its address."""
+def kept_ports(file: Path, *, besides: int) -> tuple[int, int]:
+    """The node's two ports: those of the last run where they are free. A node is known by its address.
+
+    ``besides`` is the port that the API is going to have.
+    """
     with contextlib.suppress(OSError, ValueError):
         one, other = json.loads(file.read_text(encoding="utf-8"))
-        with bind("127.0.0.1", one), bind("127.0.0.1", other):
-            return one, other
-    with bind("127.0.0.1", 0) as one, bind("127.0.0.1", 0) as other:
+        if besides not in {one, other}:
+            with bind("127.0.0.1", one), bind("127.0.0.1", other):
+                return one, other
+    with _bound("127.0.0.1", 0, besides=besides) as one, _bound("127.0.0.1", 0, besides=besides) as other:
         ports = one.getsockname()[1], other.getsockname()[1]
     file.write_text(json.dumps(ports), encoding="utf-8")
     return ports

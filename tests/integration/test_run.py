@@ -11,10 +11,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Generator
+from pathlib import Path
 from threading import Event, Thread
 
+import httpx
 import pytest
 
+from api import server
+from tallystick import run_site
+from tallystick.errors import ServiceError
+from tallystick.settings import Settings
 from tests.support import instances
 from tests.support.requirements import not_run
 from tests.support.site import QUICK, SLOW, RunningSite, site, tallystick
@@ -130,6 +136,97 @@ def test_a_port_that_is_taken_is_one_clear_error() -> None:
     assert done.returncode == 1
     assert f"127.0.0.1:{port}: Address already in use; set TALLYSTICK_PORT" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+HANDED_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+@pytest.fixture
+def bound(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ports that are tried from now on, in their order."""
+    tried: list[int] = []
+
+    def bind(host: str, port: int) -> socket.socket:
+        tried.append(port)
+        return server.bind(host, port)
+
+    monkeypatch.setattr(run_site, "bind", bind)
+    return tried
+
+
+@pytest.fixture
+def handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that says which ports the system hands out; the test writes it."""
+    file = tmp_path / "range"
+    monkeypatch.setattr(run_site, "_HANDED_OUT", file)
+    return file
+
+
+def given_to_anybody() -> range:
+    """Ports that this system hands out; none where it does not say, or leaves too few to choose from."""
+    if not HANDED_OUT.exists():
+        return range(0)
+    first, last = map(int, HANDED_OUT.read_text().split())
+    return range(0) if first < 21_000 and last > 65_000 else range(first, last + 1)
+
+
+def test_free_ports_are_none_that_the_system_hands_out(up: RunningSite) -> None:
+    ports = [httpx.URL(up.url).port, *json.loads((up.data / "node" / "ports.json").read_text())]
+    assert len(set(ports)) == 3
+    assert not [port for port in ports if port in given_to_anybody()]
+
+
+def leave(handed_out: Path, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """The system hands out all ports but this one."""
+    handed_out.write_text("1\t2\n")
+    monkeypatch.setattr(run_site, "_PORT_MIN", port)
+    monkeypatch.setattr(run_site, "_PORT_MAX", port)
+
+
+def test_a_port_that_is_taken_is_passed_over(
+    tmp_path: Path, handed_out: Path, bound: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        leave(handed_out, monkeypatch, port)
+        assert run_site.free_port(Settings(data_dir=tmp_path, host="127.0.0.1", port=0)) != port
+    assert bound == [port, 0]
+
+
+@pytest.mark.parametrize("said", ["1024 65535", "20000\t65535\n", "", "all of them", None])
+def test_where_no_port_is_known_to_be_left_alone_the_system_gives_one(
+    tmp_path: Path, handed_out: Path, bound: list[int], said: str | None
+) -> None:
+    if said is not None:
+        handed_out.write_text(said)
+    assert run_site.free_port(Settings(data_dir=tmp_path, host="127.0.0.1", port=0))
+    one, other = run_site.kept_ports(tmp_path / "ports.json", besides=1)
+    assert one != other and bound == [0, 0, 0]
+
+
+def test_an_address_that_is_not_ours_is_said_with_the_port_that_was_asked_for(
+    tmp_path: Path, handed_out: Path, bound: list[int]
+) -> None:
+    handed_out.write_text("32768 60999")
+    with pytest.raises(ServiceError, match=r"192\.0\.2\.1:0: Cannot assign requested address; set TALLYSTICK_PORT"):
+        run_site.free_port(Settings(data_dir=tmp_path, host="192.0.2.1", port=0))
+    assert len(bound) == 2
+
+
+def test_the_nodes_ports_stay_unless_the_api_has_one_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "ports.json"
+    kept = run_site.kept_ports(file, besides=1)
+    assert run_site.kept_ports(file, besides=1) == kept
+    for mine in kept:
+        assert mine not in run_site.kept_ports(file, besides=mine)
+
+
+def test_the_nodes_new_ports_are_not_the_apis(
+    tmp_path: Path, handed_out: Path, bound: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(handed_out, monkeypatch, 20_000)
+    run_site.kept_ports(tmp_path / "ports.json", besides=20_000)
+    assert bound == [0, 0]
 
 
 @pytest.mark.parametrize("after", ["PostgreSQL and Redis", "writer, API, worker and followers"])
