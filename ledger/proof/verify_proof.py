@@ -75,18 +75,18 @@ def verify(proof: dict[str, Any], *public_keys: bytes) -> str:
     """Check a whole proof; what it proves, in words."""
     event, head, later = proof["event"], proof["head"], proof["later"]
     check(proof["format"] == "tallystick-event-v1", "not a proof of an event")
-    check(bytes.fromhex(proof["public_key"]) in public_keys, "the proof is under another key")
     check_head(head, public_keys)
+    check(bytes.fromhex(proof["public_key"]) in public_keys, "the proof is under another key")
     check(0 < event["position"] <= head["size"], "the head does not reach so far")
     climbed = climb(event["position"] - 1, head["size"] - 1, sha256(b"\0" + event_hash(event)).digest(), proof["path"])
     check(climbed[1] == head["root"], "the event is not what the head covers")
     if later is not None:
         check_head(later["head"], public_keys)  # and the tree of the head is how the tree of the later one began
         first, second, roots = head["size"], later["head"]["size"], (head["root"], later["head"]["root"])
+        check(first < second, "the later head is no later one")
         steps: list[str] = later["path"] if first & (first - 1) else [roots[0], *later["path"]]
-        halves = (first & -first).bit_length() - 1
-        climbed = climb(first - 1 >> halves, second - 1 >> halves, bytes.fromhex(steps[0]), steps[1:])
-        check(first < second and climbed == roots, "the later head tells otherwise")
+        place, last = (one - 1 >> (first & -first).bit_length() - 1 for one in (first, second))
+        check(climb(place, last, bytes.fromhex(steps[0]), steps[1:]) == roots, "the later head tells otherwise")
     recorded = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=event["recorded_at_us"])
     said = f"{event['tag']}, {amount(event['tag'], bytes.fromhex(event['state']))}, recorded {recorded.isoformat()}"
     return f"proven: {said}\naccount acc_{event['stream_id']}, event {event['position']:d} of {head['size']:d}\n"

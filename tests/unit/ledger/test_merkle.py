@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.proof import merkle
+from ledger.proof import merkle, verify_proof
 from ledger.proof.merkle import EMPTY_ROOT, Frontier, Place
 
 SIZE_MAX = 70
@@ -134,6 +134,18 @@ def test_invariant_36_every_tree_is_proven_to_begin_every_later_one() -> None:
             assert not merkle.consistent(first, second, found, roots[first - 1], roots[second])
             assert not merkle.consistent(first, second, [*found, roots[first]], roots[first], roots[second])
             assert not found or not merkle.consistent(first, second, found[1:], roots[first], roots[second])
+
+
+def test_invariant_36_the_program_that_customers_get_climbs_every_tree() -> None:
+    nodes = tree(SIZE_MAX)
+    for size in range(1, SIZE_MAX + 1):
+        for index in range(size):
+            found = [step.hex() for step in path(index, ENTRIES[:size])]
+            leaf = merkle.leaf_hash(ENTRIES[index])
+            assert verify_proof.climb(index, size - 1, leaf, found)[1] == merkle.root(nodes, size).hex()
+            for other in (found[:-1], [*found, leaf.hex()]) if found else ():
+                with pytest.raises(ValueError, match="a path is too"):
+                    verify_proof.climb(index, size - 1, leaf, other)
 
 
 @given(st.data())
