@@ -88,7 +88,8 @@ def _take_again(book: Book, account: Account, grant: Grant, taken: _Taken) -> No
         loss = min(taken.lost, grant.lost)
         grant.lost -= loss
         grant.recalled -= loss
-        grant.over = grant.over or _given_with_refunded(account, grant)
+        if _given_with_refunded(account, grant):
+            grant.over, grant.dispute = True, None
         book.note(account.account_id, "ledger.credits-revoked.v1")
 
 

@@ -84,6 +84,8 @@ def reverse(about: About, account_id: UUID) -> commands.ReverseDebit:
     """Undo a debit."""
     dice = about.dice
     account_id, debit_id = about.hold(account_id, "debited", "committed")
+    if (gone := _of_refunded(about)) and dice.happens(0.3):
+        account_id, debit_id = dice.choose(gone)
     return commands.ReverseDebit(
         account_id=account_id,
         reversal_id=about.new(),
@@ -93,3 +95,16 @@ def reverse(about: About, account_id: UUID) -> commands.ReverseDebit:
         grace_s=dice.choose((60, 3_000, 30 * 86_400)),
         effective_at=about.effective(),
     )
+
+
+def _of_refunded(about: About) -> list[tuple[UUID, UUID]]:
+    """Debits that used gifts whose receipt was taken back since."""
+    found: list[tuple[UUID, UUID]] = []
+    for hold in list(about.book.holds.values())[-60:]:
+        grants = about.book.accounts[hold.account_id].grants
+        over = {one.receipt_id for one in grants.values() if one.over} - {None}
+        if any(
+            one in grants and grants[one].kind == "promo" and grants[one].receipt_id in over for one, _ in hold.spent
+        ):
+            found.append((hold.account_id, hold.hold_id))
+    return found
