@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.support import instances
+from tests.support.composed import free_port
 from tests.support.site import tallystick
 
 pytestmark = pytest.mark.timeout(150)
@@ -66,7 +67,7 @@ def test_the_story_is_told_with_real_figures_and_leaves_nothing(tmp_path: Path, 
 
 
 def test_a_step_that_fails_is_named_with_its_reason_and_the_logs(tmp_path: Path, folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:  # the three behind it are the other processes'
         environment = {
             "TALLYSTICK_DATA_DIR": str(tmp_path),
             "TMPDIR": str(folder),
