@@ -223,8 +223,9 @@ def test_a_budget_is_set_by_its_organisation_alone() -> None:
     assert refusal.value.facts == {"budget_id": str(B1)}
     may_set(life.budgets, setting(UUID("00000000-0000-7000-8000-000000000000"), OURS))
     for taken in (UUID(int=0), UUID(int=1), uuid5(B1, "a name"), UUID("7c3e2a90-5b1d-8f42-9a6b-0d1e2f3a4b5c")):
-        with pytest.raises(errors.BudgetUnknown):
+        with pytest.raises(errors.BudgetUnknown) as refusal:
             may_set(life.budgets, setting(taken, OURS))
+        assert refusal.value.facts == {"budget_id": str(taken)}
 
 
 def test_a_refused_budget_refuses_the_command_and_takes_nothing() -> None:

@@ -201,8 +201,9 @@ def test_only_what_is_disputed_is_frozen(asked: int, amount: int, limit: int) ->
     assert life.sums == (10, 0, limit, 10 - limit)
 
 
-@pytest.mark.parametrize(("held", "spent", "limit_after"), [(10, 0, 0), (0, 10, 0), (0, 0, 0), (8, 0, 0), (4, 2, 0)])
-def test_a_lost_dispute_over_a_part_is_over(held: int, spent: int, limit_after: int) -> None:
+@pytest.mark.parametrize("spent_as", ["debt", "loss"])
+@pytest.mark.parametrize(("held", "spent"), [(10, 0), (0, 10), (0, 0), (8, 0), (4, 2), (0, 8)])
+def test_a_lost_dispute_over_a_part_is_over(held: int, spent: int, spent_as: Any) -> None:
     life = Life()
     life.grant()
     if held:
@@ -210,13 +211,13 @@ def test_a_lost_dispute_over_a_part_is_over(held: int, spent: int, limit_after: 
     if spent:
         life.debit(D1, spent)
     life.freeze(G1, 4)
-    life.revoke(G1, 4, cause="dispute")
+    life.revoke(G1, 4, cause="dispute", spent_as=spent_as)
     grant = life.account.grant(G1) or life.ended()
-    assert (grant.freeze_limit_ucr, grant.frozen_ucr) == (limit_after, 0)
+    assert (grant.freeze_limit_ucr, grant.frozen_ucr) == (0, 0)
     if held:
         life.release()
     assert life.sums[2] == 0, "nothing is frozen for a dispute that is decided"
-    assert life.account.available_ucr == 6 - spent
+    assert life.account.available_ucr == 6 - spent + grant.lost_ucr
     life.freeze(G1, 1)
 
 
@@ -229,6 +230,8 @@ def test_a_refund_leaves_a_dispute_over_the_rest_open() -> None:
     assert (life.live().freeze_limit_ucr, life.live().frozen_ucr, life.live().claim_ucr) == (3, 0, 1)
     life.revoke(G1, 1, cause="dispute")
     assert (life.live().freeze_limit_ucr, life.live().claim_ucr) == (2, 2)
+    life.revoke(G1, 1)
+    assert (life.live().freeze_limit_ucr, life.live().claim_ucr) == (2, 3), "a refund decides nothing of a dispute"
 
 
 def test_a_grant_that_ended_is_disputed_and_ends_again_when_the_dispute_is_won() -> None:
