@@ -63,11 +63,12 @@ class _Taken(NamedTuple):
 
 def _taken_back(account: Account, grant: Grant, amount: int) -> _Taken:
     """A customer who was refunded, or charged back, for more than he then has used keeps nothing of the excess."""
-    if _given_with_refunded(account, grant):
-        return _Taken(0, amount, 0)
     used = grant.spent + grant.repaid + grant.transferred - amount
-    excess = max(0, grant.recalled - used)
+    gone = _given_with_refunded(account, grant)
+    excess = amount if gone else max(0, grant.recalled - used)
     owed = min(excess, sum(debt.amount for debt in account.debts if debt.grant_id == grant.grant_id))
+    if gone:
+        return _Taken(owed, excess - owed, 0)
     lost = min(excess - owed, grant.lost)
     return _Taken(owed, lost, excess - owed - lost)
 

@@ -446,6 +446,18 @@ def test_a_gift_that_was_used_up_does_not_come_back_after_its_receipt_was_refund
     assert len(life.reverse(D2, 5)) == 1 and life.sums == (8, 0, 0, 8), "the money came again, and this gift with it"
 
 
+def test_a_gift_that_is_owed_pays_its_own_debt_when_it_comes_back() -> None:
+    life = Life()
+    life.grant(G1, 6, receipt_id=RECEIPT)
+    life.grant(G2, 3, kind="promo", receipt_id=RECEIPT, priority=1)
+    life.debit(D1, 3)
+    life.revoke(G1)
+    life.revoke(G2, 2, spent_as="debt")
+    _, repaid, taken = life.reverse(D1, 3)
+    assert repaid == events.DebtRepaid(amount_ucr=2, slices=(Slice(G2, 2),), debts=(DebtPart("refund", G2, 2),))
+    assert cast("events.CreditsRevoked", taken).amount_ucr == 1 and life.sums == (0, 0, 0, 0)
+
+
 def test_a_receipt_is_refunded_by_what_was_bought_whole() -> None:
     life = Life()
     life.grant(G1, 10, receipt_id=RECEIPT)
