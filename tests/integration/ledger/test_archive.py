@@ -119,7 +119,7 @@ def test_invariant_38_a_check_finds_a_changed_a_lost_and_a_swapped_file(driver: 
     archive = Archive(FolderVault(tmp_path), Parquet(), SIZE)
     first, second, *_ = archive.extend(driver)
     whole, other = (tmp_path / first.file).read_bytes(), (tmp_path / second.file).read_bytes()
-    (tmp_path / first.file).write_bytes(whole[:200] + b"\0" + whole[201:])
+    (tmp_path / first.file).write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
     assert archive.check(driver) == [f"{first.file} is not what its manifest says"]
     (tmp_path / first.file).write_bytes(other)
     assert archive.check(driver) == [f"{first.file} is not what its manifest says"]
