@@ -64,11 +64,13 @@ class _Taken(NamedTuple):
 def _taken_back(account: Account, grant: Grant, amount: int) -> _Taken:
     """A customer who was refunded, or charged back, for more than he then has used keeps nothing of the excess."""
     used = grant.spent + grant.repaid + grant.transferred - amount
-    gone = _given_with_refunded(account, grant)
-    excess = amount if gone else max(0, grant.recalled - used)
-    owed = min(excess, sum(debt.amount for debt in account.debts if debt.grant_id == grant.grant_id))
-    if gone:
-        return _Taken(owed, excess - owed, 0)
+    excess = max(0, grant.recalled - used)
+    own = sum(debt.amount for debt in account.debts if debt.grant_id == grant.grant_id)
+    if _given_with_refunded(account, grant):
+        owed = min(amount, own)
+        paid = max(0, excess - owed - grant.lost)
+        return _Taken(owed, amount - owed - paid, paid)
+    owed = min(excess, own)
     lost = min(excess - owed, grant.lost)
     return _Taken(owed, lost, excess - owed - lost)
 

@@ -112,12 +112,12 @@ def _taken_back(account: Account, known: Known, slices: tuple[Slice, ...]) -> li
     found: list[_Taken] = []
     for grant_id, amount_ucr in back_ucr.items():
         grant = find_grant(account, known, grant_id)
-        gift = account.refunded(grant)
-        excess_ucr = amount_ucr if gift else grant.recalled_ucr - (grant.used_ucr - amount_ucr)
-        if excess_ucr > 0:
-            owed_ucr = min(excess_ucr, sum(part.amount_ucr for part in account.debts if part.grant_id == grant_id))
-            lost_ucr = min(excess_ucr - owed_ucr, excess_ucr if gift else grant.lost_ucr)
-            found.append(_Taken(grant, owed_ucr, lost_ucr, excess_ucr - owed_ucr - lost_ucr))
+        excess_ucr = max(0, grant.recalled_ucr - (grant.used_ucr - amount_ucr))
+        gone_ucr = amount_ucr if account.refunded(grant) else excess_ucr
+        if gone_ucr:
+            owed_ucr = min(gone_ucr, sum(part.amount_ucr for part in account.debts if part.grant_id == grant_id))
+            repaid_ucr = max(0, excess_ucr - owed_ucr - grant.lost_ucr)
+            found.append(_Taken(grant, owed_ucr, gone_ucr - owed_ucr - repaid_ucr, repaid_ucr))
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 from ledger.domain import commands, events
 from ledger.domain.events import Claim, DebtPart, Slice
 from ledger.domain.rules.known import iso
-from tests.support.domain import D1, D2, G1, G2, G3, G4, H1, H2, JOB, NOON, OTHER, RECEIPT, WHO, Life, after
+from tests.support.domain import D1, D2, G1, G2, G3, G4, H1, H2, JOB, NOON, OTHER, R1, RECEIPT, WHO, Life, after
 
 ORDER = [
     (G1, {"priority": 5}),
@@ -456,6 +456,24 @@ def test_a_gift_that_is_owed_pays_its_own_debt_when_it_comes_back() -> None:
     _, repaid, taken = life.reverse(D1, 3)
     assert repaid == events.DebtRepaid(amount_ucr=2, slices=(Slice(G2, 2),), debts=(DebtPart("refund", G2, 2),))
     assert cast("events.CreditsRevoked", taken).amount_ucr == 1 and life.sums == (0, 0, 0, 0)
+
+
+def test_what_was_paid_for_again_of_a_gift_is_not_to_be_had_back_by_a_rule() -> None:
+    life = Life()
+    life.grant(G1, 6, receipt_id=RECEIPT)
+    life.grant(G2, 5, kind="promo", receipt_id=RECEIPT, priority=1)
+    life.debit(D1, 5)
+    life.grant(G3, 3, priority=0)
+    life.revoke(G2, 2, spent_as="debt")
+    life.revoke(G2, 1, spent_as="loss")
+    life.revoke(G1)
+    assert life.sums == (1, 0, 0, 1), "two of three paid for what had been a gift"
+    undo = commands.ReverseDebit(**WHO, debit_id=D1, reversal_id=R1, reason="x")
+    life.refuses(undo, "debt-repaid", debit_id=str(D1))
+    _, taken = life.reverse(D1, 3)
+    assert taken == events.CreditsRevoked(grant_id=G2, amount_ucr=3, cause="correction", lost_ucr=-1, ends=True)
+    assert life.sums == (1, 0, 0, 1)
+    life.refuses(undo, "debt-repaid", debit_id=str(D1))
 
 
 def test_a_receipt_is_refunded_by_what_was_bought_whole() -> None:
