@@ -74,7 +74,11 @@ class _Checks:
             tree.take(event, answers.hash)
         found = [self.replay.check_touched(), (yield from self.tree.check_page())]
         found.append((yield from self.snapshots.check(self.replay)))
-        return min(filter(None, found), key=lambda finding: finding.position, default=None)
+        return min(filter(None, found), key=_nearest, default=None)
+
+    def at_the_end(self, finding: Finding) -> Finding:
+        """What the tree says of the last page in general: that its last request has no verdict is seen only now."""
+        return min(filter(None, [finding, self.answers.end()]), key=_nearest)
 
     def end(self) -> Reading[list[Finding]]:
         """Check what can be seen only once the log has been read: its end, and the rows beside it."""
@@ -83,7 +87,7 @@ class _Checks:
         found += [finding] if (finding := self.answers.end()) else []
         found += yield from self.snapshots.end()
         found = found or (yield from check_rows(self.replay))
-        return sorted(found, key=lambda finding: finding.position or _LAST)
+        return sorted(found, key=_nearest)
 
 
 def verify(heads: Sequence[Head] = ()) -> Core[Report]:
@@ -108,6 +112,11 @@ def verify(heads: Sequence[Head] = ()) -> Core[Report]:
     )
 
 
+def _nearest(finding: Finding) -> tuple[int, int]:
+    """The first in the log first; of two that may be the same, the one that says more exactly where."""
+    return finding.until or finding.position or _LAST, -finding.position
+
+
 def _walk(checks: _Checks) -> Reading[Finding | None]:
     limit = PAGE
     while True:
@@ -119,7 +128,7 @@ def _walk(checks: _Checks) -> Reading[Finding | None]:
         elif not rows:
             return None
         elif finding := (yield from checks.page(rows)):
-            return finding
+            return checks.at_the_end(finding) if finding.until and len(rows) < limit else finding
 
 
 def _check_head(replay: Replay) -> Reading[list[Finding]]:

@@ -49,7 +49,7 @@ class Kept(History):
 
     def _budget(self, account_id: UUID) -> UUID:
         organisation_id = self.organisations[account_id]
-        budget_id = UUID(bytes=organisation_id.bytes[::-1])
+        budget_id = UUID(bytes=organisation_id.bytes[::-1], version=4)
         self.ledger.submit(
             request(
                 commands.SetBudget(
@@ -223,7 +223,9 @@ def swap_events(world: World, dice: Random) -> Found:
 
 
 def a_verdict(world: World, dice: Random, kind: type = Done) -> tuple[int, UUID, Any]:
-    rows = world.connection.execute("SELECT position, key_hash, verdict FROM verdicts ORDER BY key_hash").fetchall()
+    rows = world.connection.execute(
+        "SELECT position, key_hash, verdict FROM verdicts ORDER BY position, key_hash"
+    ).fetchall()
     position, key, raw = dice.choice([row for row in rows if isinstance(decode_verdict(row[2]), kind)])
     return position, key, decode_verdict(raw)
 
@@ -275,6 +277,12 @@ def delete_verdict(world: World, dice: Random) -> Found:
     position, key, _ = a_verdict(world, dice, kind=msgspec.Struct)
     world.do("DELETE FROM verdicts WHERE key_hash = %s", key)
     return at(position)
+
+
+def delete_last_verdict(world: World, _: Random) -> Found:
+    last = world.one("SELECT max(position) FROM verdicts")
+    world.do("DELETE FROM verdicts WHERE position = %s", last)
+    return at(last)
 
 
 def move_verdict(world: World, dice: Random) -> Found:
@@ -392,6 +400,7 @@ KINDS: dict[str, Tamper] = {
     "a refusal edited": edit_refusal,
     "a refusal turned into a yes": accept_a_refusal,
     "a verdict removed": delete_verdict,
+    "the last verdict removed": delete_last_verdict,
     "a verdict moved": move_verdict,
     "a verdict added": add_verdict,
     "two verdicts swapped": swap_verdicts,
