@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
+
+import psycopg
 
 from ledger.domain import commands
 from ledger.domain.verdicts import Done, Refused
@@ -79,3 +83,9 @@ def refused(ledger: Ledger, command: commands.Command, key: str | None = None, *
     verdict = ledger.submit(request(command, key, **more)).verdict
     assert isinstance(verdict, Refused), verdict
     return verdict
+
+
+def until_a_writer_waits(blocking: psycopg.Connection[Any]) -> None:
+    """Wait until somebody waits for the writers' lock, which this connection has."""
+    while not blocking.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone():
+        time.sleep(0.02)

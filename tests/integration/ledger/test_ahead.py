@@ -88,7 +88,7 @@ class LosesOne(WriterStore):
         if not self.armed or not isinstance(request, Append):
             return super().answer(request)
         self.waits.set()
-        self.go_on.wait(10)
+        self.go_on.wait(60)
         told = super().answer(request)
         if len(request.verdicts) == limits.BATCH_COMMANDS_MAX and not self.lost:
             self.lost += 1
@@ -117,7 +117,7 @@ def debit(account_id: UUID) -> Request:
 
 def until_queued(writer: WriterThread, count: int) -> None:
     """Wait until so many requests wait for a batch."""
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while writer.queued < count:
         assert time.monotonic() < ends
         time.sleep(0.01)
@@ -200,7 +200,7 @@ def test_invariant_14_answers_of_a_call_in_two_batches_are_in_its_order_though_t
     with writing(store, account_id) as writer, ThreadPoolExecutor(3) as threads:
         store.armed = True
         calls = [threads.submit(writer.submit_many, [debit(account_id)])]
-        assert store.waits.wait(10)
+        assert store.waits.wait(60)
         calls.append(threads.submit(writer.submit_many, [debit(account_id) for _ in range(most - 20)]))
         until_queued(writer, most - 20)
         calls.append(threads.submit(writer.submit_many, asked))
@@ -242,7 +242,7 @@ def test_a_writer_that_stops_answers_what_is_on_its_way(database: Database, post
         asked = [threads.submit(writer.submit, debit(account_id)) for _ in range(200)]
         time.sleep(0.02)
         writer.close()
-        ended = [one.exception(timeout=10) for one in asked]
+        ended = [one.exception(timeout=60) for one in asked]
     assert all(error is None or isinstance(error, errors.NotDone) for error in ended)
     assert spent(postgres_ledger, [account_id]) == before + sum(error is None for error in ended)
 

@@ -24,11 +24,12 @@ from ledger.drivers import Driver
 from ledger.ports import Companion, Request
 from ledger.store.connection import WriterStore
 from ledger.store.postgres import PostgresLedger
+from ledger.store.statements import LOCK
 from ledger.verify import verify
 from ledger.writer.requests import Append, ReadUnderLock, WriterRequest
 from ledger.writer_thread import WriterThread
 from tallystick.clock import SystemClock
-from tests.support.ledger import CREDIT, done, grant, hold, open_account, refused, request
+from tests.support.ledger import CREDIT, done, grant, hold, open_account, refused, request, until_a_writer_waits
 from tests.support.servers import Database
 
 SECRET = b"a secret for tests"
@@ -201,12 +202,12 @@ def test_invariant_41_a_queued_request_is_withdrawn_at_its_deadline_and_a_taken_
         for key in ("taken", "queued")
     ]
     with psycopg.connect(database.owner_url) as connection, ThreadPoolExecutor(2) as threads:
-        connection.execute("SELECT pg_advisory_xact_lock(7411)")
-        taken = threads.submit(postgres_ledger.submit, wanted[0], timeout_s=1.5)
-        time.sleep(0.3)
+        connection.execute(LOCK)
+        taken = threads.submit(postgres_ledger.submit, wanted[0], timeout_s=5.0)
+        until_a_writer_waits(connection)
         queued = threads.submit(postgres_ledger.submit, wanted[1], timeout_s=0.3)
-        assert isinstance(queued.exception(10), errors.NotDone)
-        assert isinstance(taken.exception(10), errors.OutcomeUnknown)
+        assert isinstance(queued.exception(60), errors.NotDone)
+        assert isinstance(taken.exception(60), errors.OutcomeUnknown)
         connection.rollback()
     answers = [postgres_ledger.submit(one) for one in wanted]
     assert [answer.replayed for answer in answers] == [True, False]
@@ -255,7 +256,10 @@ def test_invariant_37_the_database_refuses_to_change_events(
 
 
 TAMPERING = {
-    "a flipped byte": ("UPDATE events SET state = set_byte(state, 40, 120) WHERE notification_id = 4", 4),
+    "a flipped byte": (
+        "UPDATE events SET state = set_byte(state, 40, get_byte(state, 40) # 1) WHERE notification_id = 4",
+        4,
+    ),
     "a deleted row": ("DELETE FROM events WHERE notification_id = 3", 3),
     "the last row deleted": (
         "DELETE FROM events WHERE notification_id = (SELECT max(notification_id) FROM events)",
@@ -267,7 +271,7 @@ TAMPERING = {
         3,
     ),
     "another time": ("UPDATE events SET recorded_at = recorded_at + interval '1 s' WHERE notification_id = 2", 2),
-    "a stored balance": ("UPDATE account_states SET state = set_byte(state, 60, 1)", None),
+    "a stored balance": ("UPDATE account_states SET state = set_byte(state, 60, get_byte(state, 60) # 1)", None),
     "a hold's row": ("UPDATE holds SET state = 'released', remaining_ucr = 0, resolved_at = now()", None),
     "a key forgotten": (
         "DELETE FROM verdicts WHERE key_hash = (SELECT key_hash FROM events WHERE notification_id = 3)",

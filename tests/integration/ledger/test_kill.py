@@ -40,7 +40,7 @@ pytestmark = pytest.mark.timeout(240)
 
 KILLED = ("writer", "writer", "writer", "postmaster", "PostgreSQL", "PostgreSQL")
 """The postmaster alone, whose children then end by themselves, or with all of them at once."""
-CALLERS, ACCOUNTS, HOLDS = 3, 4, 150
+CALLERS, ACCOUNTS, HOLDS = 3, 4, 60
 SECRET_KEY = Settings(secret=SECRET).key_for("ledger-digests")
 
 

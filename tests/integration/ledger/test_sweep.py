@@ -18,12 +18,12 @@ def test_invariant_21_a_sweep_expires_what_is_due_and_only_what_is_the_ledgers(
     pool: ConnectionPool, postgres_ledger: PostgresLedger
 ) -> None:
     account_id = open_account(postgres_ledger, credit=10)
-    ours = hold(postgres_ledger, account_id, CREDIT, lease_s=3)
+    ours = hold(postgres_ledger, account_id, CREDIT, lease_s=6)
     later = hold(postgres_ledger, account_id, CREDIT, lease_s=600)
     a_jobs = hold(postgres_ledger, account_id, CREDIT, lease_s=1, reference=uuid4())
     driver = Driver(pool, ledger=postgres_ledger)
     assert driver.drive(sweep()) == 0
-    time.sleep(3.2)
+    time.sleep(6.2)
     assert (driver.drive(sweep()), driver.drive(sweep())) == (1, 0)
     states = [view.state for one in (ours, later, a_jobs) if (view := postgres_ledger.hold(one))]
     assert states == ["expired", "open", "open"]
@@ -33,8 +33,8 @@ def test_invariant_33_a_sweep_books_grants_at_their_end_once(
     pool: ConnectionPool, postgres_ledger: PostgresLedger
 ) -> None:
     account_id = open_account(postgres_ledger)
-    grant(postgres_ledger, account_id, 3 * CREDIT, lifetime_s=1)
     grant(postgres_ledger, account_id, 2 * CREDIT, lifetime_s=3_600)
+    grant(postgres_ledger, account_id, 3 * CREDIT, lifetime_s=1)  # the last: whatever came later would book its end
     driver = Driver(pool, ledger=postgres_ledger)
     time.sleep(1.2)
     assert (driver.drive(sweep()), driver.drive(sweep())) == (1, 0)
@@ -49,12 +49,12 @@ def test_what_a_hold_pinned_of_an_ended_grant_expires_when_it_comes_back(
     pool: ConnectionPool, postgres_ledger: PostgresLedger
 ) -> None:
     account_id = open_account(postgres_ledger)
-    grant(postgres_ledger, account_id, 3 * CREDIT, lifetime_s=1)
-    hold(postgres_ledger, account_id, CREDIT, lease_s=2)
+    grant(postgres_ledger, account_id, 3 * CREDIT, lifetime_s=4)
+    hold(postgres_ledger, account_id, CREDIT, lease_s=9)
     driver = Driver(pool, ledger=postgres_ledger)
-    time.sleep(1.2)
+    time.sleep(4.2)
     assert driver.drive(sweep()) == 1
-    time.sleep(1.2)
+    time.sleep(5.2)
     assert (driver.drive(sweep()), driver.drive(sweep())) == (1, 0)
     balance = postgres_ledger.balance(account_id)
     assert balance is not None and (balance.posted_ucr, balance.held_ucr) == (0, 0)

@@ -109,7 +109,7 @@ class Raw:
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
         self.socket.connect(str(path))
         self._frames = protocol.from_writer()
 
@@ -154,13 +154,13 @@ def test_more_than_one_process_may_have_waiting_is_refused_at_once(
     gate.shut()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(client.submit_many, [opening() for _ in range(10)])
-        assert gate.asked.wait(5)
+        assert gate.asked.wait(60)
         start = time.monotonic()
         with pytest.raises(errors.NotDone):
             client.submit(opening())
-        assert time.monotonic() - start < 3.0
+        assert time.monotonic() - start < 8.0
         gate.open.set()
-        assert len(waiting.result(10)) == 10
+        assert len(waiting.result(60)) == 10
     assert client.submit(opening())
 
 
@@ -172,20 +172,20 @@ def test_a_full_queue_refuses_at_once_who_is_under_its_own_bound(
     others = [WriterClient(path, SECRET, SystemClock()) for _ in range(3)]
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(client.submit, opening())
-        assert gate.asked.wait(5)
+        assert gate.asked.wait(60)
         part = [[asking() for _ in range(limits.WAITING_MAX)] for _ in range(2)]
         filling = [threads.submit(other.submit_many, items) for other, items in zip(others, part, strict=False)]
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while server.queued < QUEUE_COMMANDS_MAX:
             assert time.monotonic() < ends
             time.sleep(0.01)
         start = time.monotonic()
         with pytest.raises(errors.NotDone, match="queue is full"):
             others[2].submit(opening())
-        assert time.monotonic() - start < 3.0
+        assert time.monotonic() - start < 8.0
         gate.open.set()
-        assert first.result(30)
-        assert [len(one.result(30)) for one in filling] == [limits.WAITING_MAX] * 2
+        assert first.result(60)
+        assert [len(one.result(60)) for one in filling] == [limits.WAITING_MAX] * 2
     for other in others:
         other.close()
 
@@ -260,7 +260,7 @@ def test_a_caller_of_another_release_is_refused_at_once_and_not_done(
     )
     other = WriterClient(path, SECRET, SystemClock())
     with pytest.raises(errors.NotDone, match="version 99"):
-        other.submit(opening(), timeout_s=5)
+        other.submit(opening(), timeout_s=60)
     assert "version 99" in (probe(path, SECRET) or "")
     other.close()
 
@@ -278,11 +278,11 @@ def test_what_a_caller_that_is_gone_had_queued_is_dropped(
     gate.shut()
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(client.submit, opening())
-        assert gate.asked.wait(5)
+        assert gate.asked.wait(60)
         gone = Raw(path)
         assert isinstance(gone.greet(), Welcome)
         gone.say(Calls([(number, [prepare(opening(), SECRET)]) for number in range(500)], []))
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 60
         while server.queued < 500:
             assert time.monotonic() < ends
             time.sleep(0.01)
@@ -291,7 +291,7 @@ def test_what_a_caller_that_is_gone_had_queued_is_dropped(
             assert time.monotonic() < ends
             time.sleep(0.01)
         gate.open.set()
-        assert first.result(10)
+        assert first.result(60)
 
 
 def test_the_socket_is_private_and_its_folder_must_be(server: WriterServer, path: Path) -> None:
@@ -352,12 +352,12 @@ def test_a_call_that_cannot_be_encoded_ends_alone_on_threads(path: Path, gate: G
     calls = [[opening()], [opening(), opening()], [beside, broken()], [opening()]]
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(client.submit_many, call, timeout_s=20) for call in calls]
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 60
         while client.queued < sum(map(len, calls)):  # so that all are in one frame
             assert time.monotonic() < ends
             time.sleep(0.01)
         with writer_at(path, gate, SECRET):
-            answers = [codes(one.result(30)) for one in asked]
+            answers = [codes(one.result(60)) for one in asked]
             assert answers == [["done"], ["done"] * 2, ["internal-error"] * 2, ["done"]]
             assert client.queued == 0
             again = client.submit(beside)
@@ -369,7 +369,7 @@ def test_a_call_that_cannot_be_encoded_ends_alone_on_an_event_loop(client: Write
     async def ask() -> list[list[Answer]]:
         await client.submit_async([opening()])
         calls = [[opening()], [broken()], [opening()], [broken()], [opening(), opening()]]
-        return await asyncio.gather(*(client.submit_async(call, timeout_s=5) for call in calls))
+        return await asyncio.gather(*(client.submit_async(call, timeout_s=60) for call in calls))
 
     answers = [codes(one) for one in asyncio.run(ask())]
     assert answers == [["done"], ["internal-error"], ["done"], ["internal-error"], ["done"] * 2]
@@ -380,7 +380,7 @@ def test_a_call_that_is_larger_than_a_frame_and_cannot_be_encoded_ends_too(
     client: WriterClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "FRAME_SIZE", 1_000)
-    assert codes(client.submit_many([opening(), opening(), broken()], timeout_s=5)) == ["internal-error"] * 3
+    assert codes(client.submit_many([opening(), opening(), broken()], timeout_s=60)) == ["internal-error"] * 3
     assert client.submit(opening())
 
 
@@ -389,11 +389,11 @@ def test_outcomes_that_no_writer_of_ours_gives_end_unknown(path: Path) -> None:
         listener.setblocking(True)
         client = WriterClient(path, SECRET, SystemClock())
         with ThreadPoolExecutor(1) as threads:
-            asked = threads.submit(client.submit, opening(), timeout_s=5)
+            asked = threads.submit(client.submit, opening(), timeout_s=60)
             connected, _ = listener.accept()
             frames = protocol.from_client()
             heard: list[Any] = []
-            connected.settimeout(5)
+            connected.settimeout(60)
             while len(heard) < 2:
                 frames.feed(connected.recv(65536))
                 while (message := frames.take()) is not None:
@@ -402,6 +402,6 @@ def test_outcomes_that_no_writer_of_ours_gives_end_unknown(path: Path) -> None:
                         connected.sendall(protocol.frame(Welcome(1)))
             number = heard[1].calls[0][0]
             connected.sendall(protocol.frame(Outcomes([(number + 7, [])], [(number, "a word of tomorrow", "")])))
-            assert isinstance(asked.exception(10), errors.OutcomeUnknown)
+            assert isinstance(asked.exception(60), errors.OutcomeUnknown)
         client.close()
         connected.close()

@@ -118,7 +118,7 @@ def four_free_ports() -> int:
 
 def scrape(port: int) -> dict[str, dict[tuple[str, ...], float]]:
     """Samples by name: their labels' values and their value."""
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).raise_for_status().text
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=60).raise_for_status().text
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -138,12 +138,15 @@ def test_every_process_tells_its_part_of_one_trace_and_its_own_figures(
         spans = [(who, span) for who, span in collector.spans() if span.trace_id == trace]
         return {who: {span.name for span in (one for whose, one in spans if whose == who)} for who, _ in spans}
 
-    watched.wait_for(lambda: "ledger settle-job" in ours().get("worker", ()))
-    assert {"POST /api/v1/generate", "ledger generate"} <= ours()["api"]
-    assert {"attempt", "node submit", "node fetch", "ledger settle-job"} <= ours()["worker"]
-    linked = {(who, span.name) for who, span in collector.spans() if any(link.trace_id == trace for link in span.links)}
+    def linked() -> set[tuple[str, str]]:
+        every = collector.spans()
+        return {(who, span.name) for who, span in every if any(link.trace_id == trace for link in span.links)}
+
+    watched.wait_for(lambda: {"POST /api/v1/generate", "ledger generate"} <= ours().get("api", set()))
+    at_work = {"attempt", "node submit", "node fetch", "ledger settle-job"}
+    watched.wait_for(lambda: at_work <= ours().get("worker", set()))
+    watched.wait_for(lambda: {("writer", "ledger batch"), ("followers", "follow jobs")} <= linked())
     watched.wait_for(lambda: any(span.name == "follow books" for _, span in collector.spans()))
-    assert {("writer", "ledger batch"), ("followers", "follow jobs")} <= linked
 
     port = int(watched.environment["TALLYSTICK_METRICS_PORT"])
     api, worker, followers, writer = (scrape(port + offset) for offset in range(4))
@@ -151,7 +154,7 @@ def test_every_process_tells_its_part_of_one_trace_and_its_own_figures(
     assert worker["tallystick_jobs_ended_total"] == {("succeeded",): 1.0}
     assert writer["tallystick_ledger_commit_seconds_count"][()] > 0
     assert writer["tallystick_ledger_lock_wait_seconds_count"][()] > 0
-    assert writer["tallystick_ledger_queue"] == {(): 0.0}
+    watched.wait_for(lambda: scrape(port + 3)["tallystick_ledger_queue"] == {(): 0.0})
     assert writer["tallystick_ledger_callers"][()] >= 2
     assert writer["tallystick_ledger_answers_total"][("done",)] > 0
     watched.wait_for(lambda: all(lag == 0 for lag in scrape(port + 2)["tallystick_follower_lag"].values()))
