@@ -89,12 +89,15 @@ class Archive:
     def extend(self, driver: Driver) -> list[Manifest]:
         """Archive every range that is whole and not archived yet; their manifests.
 
-        :raises BadFile: a copy does not read back as what was written, or the archive has another one already.
+        :raises BadFile: the archive is of another log than this one, or of what this one has lost; a copy does not
+            read back as what was written, or the archive has another one already.
         :raises VaultUnavailable: not now.
         """
         written: list[Manifest] = []
         manifests = self.manifests()
         last, before_hash = (manifests[-1].last, manifests[-1].last_hash) if manifests else (0, bytes(32).hex())
+        if manifests:
+            _check_continues(manifests[-1], driver)
         covered = driver.drive(_covered())
         while last + self._size <= covered:
             events = driver.drive(_events(last, self._size))
@@ -161,6 +164,29 @@ def _covered() -> Reading[int]:
     """Up to where the tree goes: a range is closed once it is in the tree."""
     size, _ = yield from read_state()
     return size
+
+
+def _check_continues(manifest: Manifest, driver: Driver) -> None:
+    """Check that the log goes on from the archive's last file.
+
+    :raises BadFile: it is shorter, or another.
+    """
+    found = driver.drive(_event_at(manifest.last))
+    if found is None:
+        differs = "which this log does not have"
+    elif found.hash.hex() != manifest.last_hash:
+        differs = "which is another in this log"
+    else:
+        return
+    raise BadFile(
+        f"the archive ends with event {manifest.last}, {differs}: nothing is written. Archive to another place; "
+        "if this log should have that event, see tallystick recover"
+    )
+
+
+def _event_at(position: int) -> Reading[RecordedEvent | None]:
+    events: list[RecordedEvent] = yield Run(READ, {"after": position - 1, "limit": 1})
+    return events[0] if events else None
 
 
 def _events(after: int, count: int) -> Reading[list[RecordedEvent]]:

@@ -23,9 +23,11 @@ from ledger.proof.follower import ProofFollower
 from ledger.proof.heads import Head, SignedHead
 from ledger.proof.merkle import Frontier
 from ledger.proof.ports import Vault
+from tallystick.embedded.postgres import EmbeddedPostgres
 from tallystick.parquet import Parquet
 from tallystick.settings import Settings
 from tallystick.vaults import FolderVault, S3Vault, open_heads, open_vault
+from tests.support import servers
 from tests.support.cli import Commands
 from tests.support.histories import History, mirrored
 from tests.support.ledger import ManualClock
@@ -145,6 +147,35 @@ def test_invariant_38_a_check_finds_where_the_log_is_not_what_was_archived(
         f"event 7 is not in the log as it is in {first.file}",
         f"event 40 is not in the log as it is in {second.file}",
     ]
+
+
+def test_an_archive_of_another_log_is_not_gone_on_with(
+    driver: Driver, postgres_server: EmbeddedPostgres, settings: Settings, tmp_path: Path
+) -> None:
+    command, place = ("archive", "--to", tmp_path, "--range", SIZE), FolderVault(tmp_path)
+    assert Commands(settings)(*command).exit_code == 0
+    before = {name: place.get(name) for name in place.names("")}
+    last = Archive(place, Parquet(), SIZE).manifests()[-1].last
+    with servers.database_from(postgres_server, servers.MIGRATED) as other:
+        elsewhere = Commands(
+            settings.with_values(
+                database_url=other.serving_url,
+                database_owner_url=other.owner_url,
+                database_writer_url=other.writer_url,
+            )
+        )
+        told = elsewhere(*command)
+        assert told.exit_code == 1 and f"ends with event {last}, which this log does not have" in told.output
+        clock = ManualClock()
+        twin, connection = mirrored(other.writer_url, clock)
+        History(twin, clock, Random(4)).play(200)
+        connection.close()
+        assert twin.head() >= last + SIZE, "there is something to archive"
+        told = elsewhere(*command)
+        assert told.exit_code == 1 and f"ends with event {last}, which is another in this log" in told.output
+        assert "to another place" in told.output and "tallystick recover" in told.output
+    assert {name: place.get(name) for name in place.names("")} == before
+    assert Archive(place, Parquet(), SIZE).check(driver) == []
 
 
 def test_nothing_in_a_vault_is_written_over(vault: Vault) -> None:
