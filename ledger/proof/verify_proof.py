@@ -16,9 +16,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-# An event of an account is a MessagePack array: its tag, mostly one id, and then mostly the amount.
-IDS = {"debt-incurred": 0, "debt-repaid": 0, "credits-reversed": 2, "credits-transferred": 2}
-NONE = ("account-", "hold-renewed", "grant-extended", "budget", "log")
+BEFORE = {"debt-incurred": 0, "debt-repaid": 0, "grant-extended": 3, "credits-reversed": 2, "credits-transferred": 2}
+WIDTHS = {0xC4: 18, 0xC7: 15, 0xD6: 6, 0xD7: 10} | {0xCC + n: 1 + (1 << n % 4) for n in range(8)}  # ids, times, numbers
 
 
 def check(holds: bool, what: str) -> None:  # noqa: FBT001  read aloud
@@ -28,14 +27,15 @@ def check(holds: bool, what: str) -> None:  # noqa: FBT001  read aloud
 
 
 def amount(tag: str, state: bytes) -> str:
-    """The amount that an event of an account says; inside, it is in millionths of a credit."""
+    """The amount in an account's event, a MessagePack array of its tag, values BEFORE it (or one), it in millionths."""
     package, kind, *_ = tag.split(".")
-    if package != "ledger" or kind.startswith(NONE):
+    if package != "ledger" or kind.startswith(("account-", "hold-renewed", "budget", "log")):
         return "no amount"
-    at = (1 if state[0] < 0xA0 else 3) + (1 if len(tag) < 0x20 else 2) + len(tag) + 18 * IDS.get(kind[:19], 1)
-    size = 1 << (state[at] & 3) if 0xCC <= state[at] <= 0xD3 else 0
-    number = int.from_bytes(state[at + 1 : at + 1 + size], signed=state[at] >= 0xD0) if size else state[at]
-    return f"{'-' * (number < 0)}{abs(number) // 10**6}.{abs(number) % 10**6:06} credits"
+    start = at = (1 if state[0] < 0xA0 else 3) + (1 if len(tag) < 0x20 else 2) + len(tag)
+    for _ in range(BEFORE.get(kind[:19], 1) + 1):
+        start, at = at, at + WIDTHS.get(state[at], 1)
+    number = int.from_bytes(state[start + (at - start > 1) : at], signed=state[start] >= 0xD0)
+    return f"{'-' * (number < 0)}{abs(number) // 10**6}.{abs(number) % 10**6:06} credits" if number else "no amount"
 
 
 def event_hash(event: dict[str, Any]) -> bytes:

@@ -6,9 +6,11 @@ import copy
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import psycopg
@@ -19,7 +21,8 @@ from psycopg_pool import ConnectionPool
 
 import ledger.proof
 from ledger.domain import commands
-from ledger.domain.codec import as_json
+from ledger.domain.codec import as_json, encode_event
+from ledger.domain.events import BalanceAdjusted, GrantExtended
 from ledger.drivers import Driver, catch_up
 from ledger.proof import merkle, proofs, verify_proof
 from ledger.proof.errors import BadSignature, LogDiffers, NotCovered, UnknownPosition, VaultUnavailable
@@ -36,7 +39,7 @@ from tallystick.settings import Settings
 from tallystick.vaults import FolderHeads
 from tests.support.cli import Commands
 from tests.support.histories import History, mirrored
-from tests.support.ledger import CREDIT, ManualClock, done, hold, open_account
+from tests.support.ledger import CREDIT, ManualClock, done, grant, hold, open_account
 from tests.support.servers import Database
 
 VERIFIER = Path(ledger.proof.__file__).with_name("verify_proof.py")
@@ -114,9 +117,8 @@ def told(proof: proofs.EventProof, signer: Signer) -> str:
 def amount_of(history: History, position: int) -> str:
     """The amount of an event, by the ledger's own reading."""
     facts = json.loads(as_json(history.ledger.log(after=position - 1, limit=1)[0]))
-    if not facts["type"].startswith("ledger.") or "amount_ucr" not in facts:
-        return ", no amount, "
-    return f", {facts['amount_ucr'] / CREDIT:.6f} credits, recorded"
+    amount_ucr = facts.get("amount_ucr", facts.get("expired_ucr", 0)) if facts["type"].startswith("ledger.") else 0
+    return f", {amount_ucr / CREDIT:.6f} credits, recorded" if amount_ucr else ", no amount, "
 
 
 def run_verifier(folder: Path, proof: Any, *keys: str) -> subprocess.CompletedProcess[str]:
@@ -173,6 +175,47 @@ def test_invariant_36_a_customer_checks_a_statement_line_offline_in_an_empty_fol
         other = Signer(Ed25519PrivateKey.generate()).public_key.hex()
         assert run_verifier(empty, proof, other).returncode == 1
     assert len(VERIFIER.read_text().splitlines()) < 100
+
+
+def shown(run: Commands, position: int, folder: Path) -> str:
+    """What the customer's program says of a line of a statement."""
+    proof = answer(run("proof", "statement-line", position))
+    ended = run_verifier(folder, proof, answer(run("heads", "key", "--json"))[0]["public_key"])
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize(("keep_ucr", "words"), [(6_500_000, "3.500000 credits"), (9_999_999, "0.000001 credits")])
+def test_invariant_36_a_customer_checks_what_expired_when_the_rest_rolled_over(
+    run: Commands, postgres_ledger: PostgresLedger, tmp_path: Path, keep_ucr: int, words: str
+) -> None:
+    account = open_account(postgres_ledger)
+    granted = grant(postgres_ledger, account, 10 * CREDIT, lifetime_s=3_600)
+    extend = commands.ExtendGrant(account_id=account, grant_id=granted, lifetime_s=7_200, keep_ucr=keep_ucr)
+    position = done(postgres_ledger, extend).position
+    assert f"ledger.grant-extended.v1, {words}, recorded 20" in shown(run, position, tmp_path)
+
+
+@pytest.mark.parametrize("year", [2026, 9999])
+@pytest.mark.parametrize("microsecond", [0, 5])
+@pytest.mark.parametrize("expired_ucr", [0, 1, 127, 128, 255, 256, 65_536, 2**32, 2**53])
+def test_an_extension_is_read_whatever_its_time_and_figures_look_like(
+    year: int, microsecond: int, expired_ucr: int
+) -> None:
+    ends = datetime(year, 1, 1, microsecond=microsecond, tzinfo=UTC)
+    for kept_ucr in (0, 127, 255, 65_535, 2**32 - 1, 2**53):
+        event = GrantExtended(grant_id=uuid4(), expires_at=ends, kept_ucr=kept_ucr, expired_ucr=expired_ucr)
+        words = f"{expired_ucr // CREDIT}.{expired_ucr % CREDIT:06} credits" if expired_ucr else "no amount"
+        assert verify_proof.amount(*encode_event(event)) == words
+
+
+@pytest.mark.parametrize("amount_ucr", [-(2**40), -33, -32, -1, 1, 127, 2**40])
+def test_an_adjustment_is_read_with_its_sign(amount_ucr: int) -> None:
+    event = BalanceAdjusted(
+        adjustment_id=uuid4(), amount_ucr=amount_ucr, cause="correction", operator_id=uuid4(), approver_id=uuid4()
+    )
+    sign, whole, rest = "-" * (amount_ucr < 0), *divmod(abs(amount_ucr), CREDIT)
+    assert verify_proof.amount(*encode_event(event)) == f"{sign}{whole}.{rest:06} credits"
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
