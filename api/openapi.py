@@ -18,6 +18,10 @@ _EVERYWHERE = ("internal-error", "overloaded", "not-ready")
 _WITH_KEY = ("unauthenticated", "scope-missing")
 _REF = "#/components/schemas/{name}"
 _BEARER = "bearer"
+_TRANSIENT = {
+    "type": "boolean",
+    "description": "Whether the same request, with the same Idempotency-Key, may succeed later.",
+}
 Found = tuple[str, str, Operation]
 
 
@@ -153,6 +157,7 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
                 "code": code,
                 "detail": PROBLEM_TYPES[code].advice,
                 "instance": "urn:request:0190f2a4c5d87e6f8a9b0c1d2e3f4a5b",
+                "transient": PROBLEM_TYPES[code].again,
             }
         }
         for code in codes
@@ -188,6 +193,7 @@ def _problem_schema() -> dict[str, Any]:
             "code": {"type": "string", "enum": sorted(PROBLEM_TYPES)},
             "detail": text,
             "instance": text,
+            "transient": _TRANSIENT,
             "errors": {"type": "array", "items": fault},
             "required": text,
             "available": text,
@@ -196,7 +202,7 @@ def _problem_schema() -> dict[str, Any]:
             "top_up_url": text,
             "scope": text,
         },
-        "required": ["type", "title", "status", "code", "detail", "instance"],
+        "required": ["type", "title", "status", "code", "detail", "instance", "transient"],
     }
 
 

@@ -11,7 +11,10 @@ QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
 class ProblemType(Struct, frozen=True, kw_only=True):
-    """A kind of problem. ``again``: the same request may succeed later."""
+    """A kind of problem. ``again``: the same request, with the same key, may succeed later; told as ``transient``.
+
+    Of what the ledger refuses it is what the ledger says: it keeps a refusal for the key unless it is transient.
+    """
 
     code: str
     status: int
@@ -60,7 +63,7 @@ _LEDGER = (
         "budget-exceeded",
         402,
         "The budget is used up",
-        "`resets_at` is when the next window begins. Raise the budget, or wait.",
+        "`resets_at` is when the next window begins. Raise the budget, or wait; then use a new Idempotency-Key.",
     ),
     _type(
         "too-many-refusals",
@@ -149,7 +152,12 @@ _ALL = (
         "Read again and decide anew.",
         again=True,
     ),
-    _type("too-many-holds", 409, "Too many open holds", "Wait until some jobs have ended.", again=True),
+    _type(
+        "too-many-holds",
+        409,
+        "Too many open holds",
+        "End some, or wait until some jobs have ended. Then repeat the request with a new Idempotency-Key.",
+    ),
     _type("too-many-slices", 409, "The credits lie in too many grants", "Order a smaller amount."),
     _type("key-ended", 409, "The API key is revoked or expired", "Make a new key."),
     _type("key-rotated", 409, "The API key was rotated before", "`replaced_by` is its successor."),

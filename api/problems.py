@@ -209,6 +209,7 @@ class Problems:
             "code": kind.code,
             "detail": found.detail or kind.advice,
             "instance": instance,
+            "transient": kind.again,
             **found.members,
         }
         if kind.status == HTTP_402_PAYMENT_REQUIRED:

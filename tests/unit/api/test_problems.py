@@ -5,28 +5,40 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
 
+import msgspec
 import psycopg
 import pytest
 from litestar.exceptions import HTTPException
 from psycopg_pool import PoolTimeout
 
 import customers.errors
-import ledger.errors
 import payments.errors
 import workers.errors
 from api.errors import ApiError
+from api.ledger.answers import refused as refusal_of
 from api.problem_types import PROBLEM_TYPES
-from api.problems import find, refusal
+from api.problems import Problems, find, refusal
+from ledger.domain.verdicts import refused
 from ledger.errors import LedgerError, NotDone, OutcomeUnknown, Refusal
 from payments.errors import LedgerRefused, PaymentsError, RailUnavailable
 from workers.errors import InvalidInputs, OrderRefused, Problem
 
-REFUSALS = [
-    kind
-    for kind in vars(ledger.errors).values()
-    if inspect.isclass(kind) and issubclass(kind, Refusal) and kind is not Refusal
-]
+
+def kinds_of(kind: type[Refusal]) -> Iterator[type[Refusal]]:
+    """All kinds of a refusal that the program knows, wherever they are defined."""
+    for one in kind.__subclasses__():
+        if not one.__module__.startswith("tests."):
+            yield one
+        yield from kinds_of(one)
+
+
+PROBLEMS = Problems(cast("Any", SimpleNamespace()), public_url="http://here", top_up_url="http://here/")
+REFUSALS = sorted(set(kinds_of(Refusal)), key=lambda kind: kind.code)
 
 
 @pytest.mark.parametrize("kind", REFUSALS, ids=lambda kind: kind.code)
@@ -34,7 +46,21 @@ def test_every_verdict_of_the_ledger_has_an_answer(kind: type[Refusal]) -> None:
     found = find(OrderRefused(kind.code, {}, try_again=kind.transient, replayed=False))
     answer = PROBLEM_TYPES[kind.code]
     assert found.code == kind.code
-    assert answer.again or not kind.transient
+    assert answer.again == kind.transient, "what is told of a repeat is what the ledger does with one"
+
+
+@pytest.mark.parametrize("kind", REFUSALS, ids=lambda kind: kind.code)
+def test_every_verdict_says_whether_the_same_may_succeed_later(kind: type[Refusal]) -> None:
+    verdict = refused(kind(), datetime(2026, 1, 1, tzinfo=UTC), None)
+    told = PROBLEMS.respond(refusal_of(verdict, replayed=False), "urn:verdict:0")
+    assert msgspec.json.decode(told.content)["transient"] is kind.transient
+    assert ("Retry-After" in told.headers) is kind.transient
+
+
+def test_a_code_that_this_release_does_not_know_keeps_what_was_said_of_a_repeat() -> None:
+    for transient in (True, False):
+        found = find(OrderRefused("unheard-of", {}, try_again=transient, replayed=False))
+        assert PROBLEMS.document(found, "urn:verdict:0")["transient"] is transient
 
 
 def test_every_error_of_the_http_side_has_a_type_of_its_own() -> None:
