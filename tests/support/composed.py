@@ -23,7 +23,11 @@ FILE = ROOT / "compose.yaml"
 IMAGE = "tallystick:local"
 ENTRYPOINT = ["tallystick"]
 HEALTHY_WITHIN_S = 60.0
+_SHARES = [range(first, first + 2_000, 4) for first in range(20_000, 32_000, 2_000)]
+"""What each process that runs tests gives of the ports: every fourth, as who runs a site takes four in a row."""
+_ours = _SHARES[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % len(_SHARES)]
 _dice = SystemRandom()
+_given: set[int] = set()
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -37,10 +41,16 @@ def ours() -> dict[str, dict[str, Any]]:
 
 
 def free_port() -> int:
-    """A port for a process that is still to start: none that the system gives to connections meanwhile."""
+    """A port for a process that is still to start: none that anybody else is given meanwhile.
+
+    Not the system, to connections; not this process again; not a process that runs other tests beside this one.
+    """
     for _ in range(100):
-        port = _dice.randrange(20_000, 32_000)
+        port = _dice.choice(_ours)
+        if port in _given:
+            continue
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            _given.add(port)
             return port
     raise AssertionError("no port is free")
 

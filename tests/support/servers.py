@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -44,8 +45,11 @@ class Database:
 
 @contextlib.contextmanager
 def folder_for_servers() -> Generator[Path]:
-    """A new folder that the servers' user can pass, removed afterwards."""
-    folder = Path(tempfile.gettempdir()) / f"tallystick-tests-{os.getpid()}-{next(_numbers)}"
+    """A new folder that the servers' user can pass, removed afterwards.
+
+    New whatever a killed run left behind, which may have had the same process id; short, as sockets lie below it.
+    """
+    folder = Path(tempfile.gettempdir()) / f"tallystick-tests-{os.getpid()}-{secrets.token_hex(4)}"
     folders.make_data_folder(folder)
     try:
         yield folder
