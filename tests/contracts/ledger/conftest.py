@@ -26,6 +26,12 @@ class World:
 
     ledger: Ledger
     pass_s: Callable[[float], None]
+    soon_s: int = 1
+    """The end of what a test does something with before: long enough for a machine that stands still for a while."""
+
+    def until_soon_has_passed(self) -> None:
+        """After this, what was to end in ``soon_s`` has, though the writer's clock may be a little ahead."""
+        self.pass_s(self.soon_s + 0.2)
 
 
 @pytest.fixture
@@ -44,4 +50,4 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         clock = ManualClock()
         yield World(MemoryLedger(clock), clock.pass_s)
     else:
-        yield World(request.getfixturevalue(f"{request.param}_ledger"), time.sleep)
+        yield World(request.getfixturevalue(f"{request.param}_ledger"), time.sleep, soon_s=4)

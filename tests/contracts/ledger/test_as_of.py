@@ -82,7 +82,7 @@ def test_a_grant_that_was_due_is_left_out_as_of_a_time_and_its_end_is_no_event(w
     account_id = open_account(world.ledger)
     grant(world.ledger, account_id, 2 * CREDIT, lifetime_s=1)
     granted_at = world.ledger.head()
-    world.pass_s(1.1)
+    world.pass_s(1.2)
     verdict = done(world.ledger, commands.OpenAccount(account_id=uuid4(), organisation_id=uuid4()))
     assert balance_at(world, account_id, granted_at).available_ucr == 2 * CREDIT
     later = world.ledger.balance_at(account_id, recorded_at=verdict.recorded_at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -13,9 +13,9 @@ from ledger import limits
 from ledger.domain import commands, events
 from ledger.domain.account import decode_account
 from ledger.domain.codec import NewEvent, account_event
-from ledger.domain.verdicts import Done, Refused
+from ledger.domain.verdicts import Answer, Done, Refused
 from ledger.errors import InvalidRequest
-from ledger.ports import Balance, Companion
+from ledger.ports import Balance, Companion, Request
 from ledger.store.memory import MemoryLedger
 from ledger.writer.batch import SEALS
 from ledger.writer.seal import seal
@@ -109,7 +109,7 @@ def test_an_expired_hold_without_a_job_is_finished_late_whole_or_not_at_all(worl
     owned = hold(world.ledger, account_id, CREDIT, lease_s=1, reference=uuid4())
     first = hold(world.ledger, account_id, 6 * CREDIT, lease_s=1)
     second = hold(world.ledger, account_id, 2 * CREDIT, lease_s=1)
-    world.pass_s(1.1)
+    world.pass_s(1.2)
     for hold_id in (owned, first, second):
         done(world.ledger, commands.ExpireHold(account_id=account_id, hold_id=hold_id))
     done(world.ledger, debit(account_id, 5))
@@ -235,7 +235,7 @@ def test_only_what_decides_nothing_may_be_backdated(world: World) -> None:
         account_id=account_id, grant_id=uuid4(), amount_ucr=1, kind="paid", effective_at=ahead
     )
     assert refused(world.ledger, command).code == "effective-in-future"
-    command = msgspec.structs.replace(command, effective_at=past.replace(year=1999))
+    command = msgspec.structs.replace(command, effective_at=datetime(1999, 1, 1, tzinfo=UTC))
     with pytest.raises(InvalidRequest, match="effective_at"):
         world.ledger.submit(request(command))
 
@@ -295,27 +295,26 @@ def test_invariant_12_linked_commands_are_done_together_or_not_at_all(world: Wor
         world.ledger.submit(request(held, linked=too_many))
 
 
-@pytest.mark.parametrize("then", ["debit", "hold", "extend", "transfer"])
-def test_invariant_33_linked_commands_use_nothing_whose_end_has_come(world: World, then: str) -> None:
+def test_invariant_33_linked_commands_use_nothing_whose_end_has_come(world: World) -> None:
     account_id = open_account(world.ledger)
     other, organisation_id = uuid4(), balance(world, account_id).organisation_id
     done(world.ledger, commands.OpenAccount(account_id=other, organisation_id=organisation_id))
-    ended = grant(world.ledger, account_id, 4 * CREDIT, lifetime_s=1)
+    ended = grant(world.ledger, account_id, 4 * CREDIT, lifetime_s=world.soon_s)
     hold_id = hold(world.ledger, account_id, 4 * CREDIT)
-    world.pass_s(1.1)
-    following = {
-        "debit": debit(account_id, 4),
-        "hold": commands.HoldCredits(account_id=account_id, hold_id=uuid4(), amount_ucr=CREDIT, lease_s=9),
-        "extend": commands.ExtendGrant(account_id=account_id, grant_id=ended, lifetime_s=60),
-        "transfer": commands.TransferCredits(
+    world.until_soon_has_passed()
+    back = commands.ReleaseHold(account_id=account_id, hold_id=hold_id, reason="x")
+    for following in (
+        debit(account_id, 4),
+        commands.HoldCredits(account_id=account_id, hold_id=uuid4(), amount_ucr=CREDIT, lease_s=9),
+        commands.ExtendGrant(account_id=account_id, grant_id=ended, lifetime_s=60),
+        commands.TransferCredits(
             account_id=account_id, to_account_id=other, transfer_id=uuid4(), amount_ucr=CREDIT, reason="x"
         ),
-    }[then]
-    back = commands.ReleaseHold(account_id=account_id, hold_id=hold_id, reason="x")
-    for dry_run in (True, False):
-        refusal = refused(world.ledger, back, linked=(following,), dry_run=dry_run)
-        assert refusal.code == ("grant-ended" if then == "extend" else "insufficient-credits")
-        assert refusal.facts["linked_index"] == 1
+    ):
+        for dry_run in (True, False):
+            refusal = refused(world.ledger, back, linked=(following,), dry_run=dry_run)
+            code = "grant-ended" if isinstance(following, commands.ExtendGrant) else "insufficient-credits"
+            assert (refusal.code, refusal.facts["linked_index"]) == (code, 1), following
     verdict = done(world.ledger, back)
     assert (verdict.posted_ucr, balance(world, account_id).posted_ucr) == (0, 0), "answered as it is read"
 
@@ -373,11 +372,18 @@ def test_verdicts_that_no_event_names_are_sealed(world: World) -> None:
 
 def test_refusals_are_kept_up_to_a_number_a_day(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REFUSALS_KEPT_PER_ACCOUNT_DAY", 3)
-    account_id, other = open_account(world.ledger), open_account(world.ledger)
-    wanted = [request(debit(account_id, 5), origin="caller") for _ in range(5)]
-    first = world.ledger.submit_many(wanted[:2])
-    rest = world.ledger.submit_many([*wanted[2:], request(debit(other, 5), origin="caller")])
-    codes = [answer.verdict.code for answer in (*first, *rest) if isinstance(answer.verdict, Refused)]
+
+    def ask() -> tuple[list[Request], list[Answer]]:
+        account_id, other = open_account(world.ledger), open_account(world.ledger)
+        wanted = [request(debit(account_id, 5), origin="caller") for _ in range(5)]
+        first = world.ledger.submit_many(wanted[:2])
+        rest = world.ledger.submit_many([*wanted[2:], request(debit(other, 5), origin="caller")])
+        return wanted, [*first, *rest]
+
+    wanted, answers = ask()
+    if len({answer.verdict.recorded_at.date() for answer in answers}) > 1:  # midnight came; the day is young now
+        wanted, answers = ask()
+    codes = [answer.verdict.code for answer in answers if isinstance(answer.verdict, Refused)]
     assert codes == ["insufficient-credits"] * 3 + ["too-many-refusals"] * 2 + ["insufficient-credits"]
     assert world.ledger.submit(wanted[2]).replayed and not world.ledger.submit(wanted[4]).replayed
 
@@ -396,10 +402,10 @@ def test_invariant_10_a_snapshot_is_the_state_at_its_version() -> None:
 
 def test_a_dry_run_refuses_what_would_be_refused(world: World) -> None:
     account_id = open_account(world.ledger)
-    grant(world.ledger, account_id, CREDIT, lifetime_s=1)
+    grant(world.ledger, account_id, CREDIT, lifetime_s=world.soon_s)
     grant(world.ledger, account_id, CREDIT)
     version = balance(world, account_id).account_version
-    world.pass_s(1.1)
+    world.until_soon_has_passed()
     wanted = debit(account_id, 1)
     for dry_run in (True, False):
         refusal = refused(world.ledger, wanted, expected_account_version=version, dry_run=dry_run)

@@ -222,16 +222,14 @@ def test_a_committed_hold_is_reversed_like_a_debit(world: World) -> None:
 
 def test_what_returns_to_an_ended_grant_is_usable_for_a_grace(world: World) -> None:
     account_id = open_account(world.ledger)
-    grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=1)
+    grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=world.soon_s)
     debit_id = spend(world, account_id, 3)
-    world.pass_s(1.1)
+    world.until_soon_has_passed()
     assert sums(world, account_id) == (0, 0, 0, 0)
-    done(
-        world.ledger,
-        commands.ReverseDebit(account_id=account_id, debit_id=debit_id, reversal_id=uuid4(), reason="x", grace_s=1),
-    )
+    reverse: dict[str, Any] = {"account_id": account_id, "debit_id": debit_id, "reason": "x"}
+    done(world.ledger, commands.ReverseDebit(**reverse, reversal_id=uuid4(), grace_s=world.soon_s))
     assert sums(world, account_id) == (3, 0, 0, 3)
-    world.pass_s(1.1)
+    world.until_soon_has_passed()
     assert sums(world, account_id) == (0, 0, 0, 0)
 
 
@@ -278,9 +276,9 @@ def test_a_disputed_grant_pulls_a_reversal_into_frozen(world: World) -> None:
 
 def test_what_is_frozen_does_not_expire_until_it_is_free(world: World) -> None:
     account_id = open_account(world.ledger)
-    disputed = grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=1)
+    disputed = grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=world.soon_s)
     freeze(world, account_id, disputed, 3)
-    world.pass_s(1.1)
+    world.until_soon_has_passed()
     assert sums(world, account_id) == (3, 0, 3, 0)
     done(world.ledger, commands.UnfreezeGrant(account_id=account_id, grant_id=disputed, reason="won"))
     assert sums(world, account_id) == (0, 0, 0, 0)
@@ -324,10 +322,10 @@ def test_what_was_our_loss_is_never_taken_back_again(world: World) -> None:
 
 def test_credits_whose_end_has_come_repay_nothing(world: World) -> None:
     account_id = open_account(world.ledger, overdraft_limit_ucr=9 * CREDIT)
-    grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=1)
+    grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=world.soon_s)
     first, second = hold(world.ledger, account_id, 5 * CREDIT), hold(world.ledger, account_id, 3 * CREDIT)
     commit(world, account_id, second, 3)
-    world.pass_s(1.1)
+    world.until_soon_has_passed()
     release(world, account_id, first)
     assert tags(world, account_id)[-2:] == ["hold-released", "credits-expired"]
     assert sums(world, account_id) == (-3, 0, 0, -3)

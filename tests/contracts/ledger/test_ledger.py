@@ -140,14 +140,14 @@ def test_invariant_16_a_hold_resolves_once_under_racing_callers(world: World) ->
 
 
 def test_invariant_18_a_hold_never_expires_early_and_leaves_held_only_by_an_event(world: World) -> None:
-    account_id = open_account(world.ledger, credit=5)
+    account_id = open_account(world.ledger, credit=7)
     hold_id = hold(world.ledger, account_id, 5 * CREDIT, lease_s=1)
-    command = commands.ExpireHold(account_id=account_id, hold_id=hold_id)
-    assert refused(world.ledger, command).code == "hold-not-due"
-    world.pass_s(1.05)
-    assert sums(world, account_id) == (5, 5, 0)
-    done(world.ledger, command)
-    assert sums(world, account_id) == (5, 0, 5)
+    early = commands.ExpireHold(account_id=account_id, hold_id=hold(world.ledger, account_id, 2 * CREDIT, lease_s=60))
+    world.pass_s(1.2)
+    assert refused(world.ledger, early).code == "hold-not-due"
+    assert sums(world, account_id) == (7, 7, 0)
+    done(world.ledger, commands.ExpireHold(account_id=account_id, hold_id=hold_id))
+    assert sums(world, account_id) == (7, 2, 5)
     late = refused(world.ledger, commands.CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=CREDIT))
     assert (late.code, late.facts["state"]) == ("hold-resolved", "expired")
 
@@ -155,7 +155,7 @@ def test_invariant_18_a_hold_never_expires_early_and_leaves_held_only_by_an_even
 def test_a_commit_after_the_lease_but_before_its_expiry_is_an_ordinary_commit(world: World) -> None:
     account_id = open_account(world.ledger, credit=5)
     hold_id = hold(world.ledger, account_id, 5 * CREDIT, lease_s=1)
-    world.pass_s(1.05)
+    world.pass_s(1.2)
     done(world.ledger, commands.CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=5 * CREDIT))
     assert sums(world, account_id) == (0, 0, 0)
 
@@ -173,9 +173,9 @@ def test_a_renewal_moves_the_lease_only_forward(world: World) -> None:
 
 def test_invariant_33_a_grant_expires_once_and_never_what_is_held(world: World) -> None:
     account_id = open_account(world.ledger)
-    grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=1)
+    grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=world.soon_s)
     hold_id = hold(world.ledger, account_id, 2 * CREDIT)
-    world.pass_s(1.05)
+    world.until_soon_has_passed()
     assert sums(world, account_id) == (2, 2, 0)
     done(world.ledger, commands.ExpireGrants(account_id=account_id))
     assert sums(world, account_id) == (2, 2, 0)
@@ -190,7 +190,7 @@ def test_invariant_33_a_grant_expires_once_and_never_what_is_held(world: World) 
 def test_grants_that_are_due_are_booked_even_if_the_command_is_refused(world: World) -> None:
     account_id = open_account(world.ledger)
     grant(world.ledger, account_id, 5 * CREDIT, lifetime_s=1)
-    world.pass_s(1.05)
+    world.pass_s(1.2)
     refusal = refused(
         world.ledger, commands.DebitCredits(account_id=account_id, debit_id=uuid4(), amount_ucr=1, reason="x")
     )

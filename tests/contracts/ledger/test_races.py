@@ -25,7 +25,7 @@ def at_once(world: World, wanted: list[commands.AccountCommand]) -> list[Verdict
 def test_invariant_19_of_a_commit_and_an_expiry_at_once_one_wins_and_the_other_is_told_which(world: World) -> None:
     account_id = open_account(world.ledger, credit=20)
     held = [hold(world.ledger, account_id, CREDIT, lease_s=1) for _ in range(6)]
-    world.pass_s(1.05)
+    world.pass_s(1.2)
     for hold_id in held:
         racing: list[commands.AccountCommand] = [
             commands.CommitHold(account_id=account_id, hold_id=hold_id, amount_ucr=CREDIT),
@@ -55,7 +55,7 @@ def agrees(world: World, account_id: UUID, total_ucr: int) -> Balance:
 def test_invariant_20_an_expired_hold_is_gone_from_available_and_from_the_list_in_the_same_read(world: World) -> None:
     account_id = open_account(world.ledger, credit=20)
     held = [hold(world.ledger, account_id, CREDIT, lease_s=1) for _ in range(12)]
-    world.pass_s(1.05)
+    world.pass_s(1.2)
     over = Event()
 
     def look() -> list[Balance]:
