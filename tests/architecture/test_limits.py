@@ -184,7 +184,7 @@ def submit_timeout_s(_: Patch) -> None:
         for method in (writer.submit, writer.submit_many):
             assert inspect.signature(method).parameters["timeout_s"].default == limits.SUBMIT_TIMEOUT_S
     with Blocked() as blocked:
-        taken = blocked.busy(timeout_s=1.0)
+        taken = blocked.busy(timeout_s=5.0)
         with pytest.raises(errors.NotDone):
             blocked.writer.submit(request(debiting(D1)), timeout_s=0.01)
         assert isinstance(taken.exception(30), errors.OutcomeUnknown)

@@ -41,6 +41,7 @@ def test_one_credits_whole_life_by_hand(person: Person) -> None:
     assert amount_on(page) == "1,000"
 
     person.asks_for("a lighthouse at dusk", quality="High", price="1.72 credits")
+    person.stage.node.script(Fault.SLOW, seconds=0.15)  # there is time to look at it while it is painted
     page.get_by_role("button", name="Generate").click()
     job = page.locator("article.job")
     expect(job.locator(".tag")).to_have_text("Painting", timeout=SOON_MS)
@@ -108,6 +109,7 @@ def test_a_cancelled_picture_gives_its_credits_back(person: Person) -> None:
     page.locator("summary", has_text="More choices").click()
     page.get_by_label("How many").fill("4")
     person.asks_for("a long work", quality="High", price="6.88 credits")
+    person.stage.node.script(Fault.SLOW, seconds=0.5)
     page.get_by_role("button", name="Generate").click()
     job = page.locator("article.job")
     expect(job.locator("progress")).to_be_visible()
@@ -227,7 +229,7 @@ def test_a_revoked_key_ends_the_open_page_within_seconds(person: Person) -> None
     keys = person.stage.site.runtime.keys
     principal = keys.verify(person.secret)
     keys.revoke(principal.organisation_id, principal.key_id)
-    expect(person.page.get_by_role("heading", name="Come back")).to_be_visible(timeout=5_000)
+    expect(person.page.get_by_role("heading", name="Come back")).to_be_visible(timeout=SOON_MS)
     person.goes()
     expect(person.page.get_by_role("heading", name="Come back")).to_be_visible()
 
