@@ -179,7 +179,7 @@ def _start_standin(supervisor: Supervisor, settings: Settings, tell: Tell) -> tu
     data.mkdir(exist_ok=True)
     ports = kept_ports(data / "ports.json", besides=settings.port)
     arguments = ["--port", str(ports[0]), "--control-port", str(ports[1]), "--data", str(data)]
-    node = supervisor.start(Program(name="node", module="workers.standin", arguments=arguments, stop_limit_s=1.0))
+    node = supervisor.start(Program(name="node", module="workers.standin", arguments=arguments))
     url, control_url = (f"http://127.0.0.1:{port}" for port in ports)
     _wait_until(supervisor, [node], lambda: _answers(f"{url}/queue"), tell)
     return url, control_url
