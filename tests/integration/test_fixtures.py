@@ -12,7 +12,7 @@ from tallystick.embedded.postgres import EmbeddedPostgres
 from tests.support import servers
 from tests.support.servers import Database
 
-CLONE_S_MAX = 10.0
+CLONE_S_MAX = 60.0
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
 
 

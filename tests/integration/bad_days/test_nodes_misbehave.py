@@ -23,15 +23,19 @@ def script(running: RunningSite, fault: Fault) -> None:
     command = (running.data / "logs" / "node.log").read_text()
     found = re.search(r'"control_url": "([^"]+)"', command)
     assert found is not None
-    httpx.post(f"{found[1]}/script", json={"fault": fault, "prompt_id": None, "seconds": 0.5}).raise_for_status()
+    body = {"fault": fault, "prompt_id": None, "seconds": 0.5}
+    httpx.post(f"{found[1]}/script", json=body, timeout=60.0).raise_for_status()
 
 
 def test_a_node_that_is_killed_while_it_paints_costs_an_attempt(running: RunningSite) -> None:
-    jobs = [running.order(SLOW), running.order()]
-    running.until(jobs[0], "running")
+    jobs = [running.order()]
+    running.until(jobs[0], "succeeded")  # behind the canary, which would be the next prompt
+    script(running, Fault.SLOW)  # it paints until it is killed, however late that is
+    jobs += [running.order(SLOW), running.order()]
+    running.until(jobs[1], "running")
     running.kill_part("node")
     start = time.monotonic()
-    running.until(jobs[0], "succeeded")
+    running.until(jobs[1], "succeeded")
     assert time.monotonic() - start < HEALTH_S, "a node that is lost is looked at before its turn"
     ended = running.check(jobs)
     assert {job["state"] for job in ended} == {"succeeded"}
@@ -39,8 +43,7 @@ def test_a_node_that_is_killed_while_it_paints_costs_an_attempt(running: Running
 
 
 def test_a_node_that_hangs_for_a_while_is_waited_for(running: RunningSite) -> None:
-    jobs = [running.order(SLOW), running.order()]
-    running.until(jobs[0], "running")
+    jobs = running.order_until_one_runs(behind=1)
     running.send("node", signal.SIGSTOP)
     time.sleep(6)
     running.send("node", signal.SIGCONT)

@@ -14,14 +14,13 @@ from tallystick.embedded import folders
 from tallystick.embedded.postgres import DATABASE, EmbeddedPostgres
 from tests.conftest import SECRET
 from tests.support import instances, servers
-from tests.support.site import SLOW, RunningSite, site
+from tests.support.site import RunningSite, site
 
 pytestmark = pytest.mark.timeout(150)
 
 
 def test_redis_emptied_while_jobs_run_costs_time_only(running: RunningSite, redis_url: str) -> None:
-    jobs = [running.order(SLOW), *(running.order() for _ in range(4))]
-    running.until(jobs[0], "running")
+    jobs = running.order_until_one_runs(behind=4)
     with redis.Redis.from_url(redis_url) as client:
         for _ in range(20):
             client.flushall()
@@ -55,12 +54,11 @@ def test_postgresql_restarted_while_jobs_run_loses_nothing(redis_url: str, how: 
         }
         with site(addresses) as found:
             found.start()
-            jobs = [found.order(SLOW), *(found.order() for _ in range(3))]
-            found.until(jobs[0], "running")
+            jobs = found.order_until_one_runs(behind=3)
             restart(server, how)
             jobs += [found.order() for _ in range(3)]
             ended = found.check(jobs)
-            assert len(ended) == 7
+            assert len(ended) == len(jobs), "one order, one job"
             assert {job["state"] for job in ended} == {"succeeded"}
 
 

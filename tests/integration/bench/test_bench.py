@@ -39,7 +39,7 @@ def test_every_target_is_measured_in_one_run(database: Database) -> None:
     figures = msgspec.to_builtins(Bench(database.owner_url, plan, print).figures())
     assert {name for name in POSITIVE if figures[name] <= 0} == set()
     assert figures["errors"] == 0
-    assert figures["lag_s"] >= 0 and figures["postgres_us"] >= 0
+    assert figures["lag_s"] >= 0
     assert figures["p50_ms"] <= figures["p99_ms"]
 
 
