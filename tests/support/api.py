@@ -26,8 +26,8 @@ from tallystick.settings import Settings
 from tallystick.wiring import Background, Runtime, build, make_services
 from tests.support.ledger import CREDIT, grant
 
-START_LIMIT_S = 15.0
-STOP_LIMIT_S = 10.0
+START_LIMIT_S = 60.0
+STOP_LIMIT_S = 60.0
 UNBOUNDED = Policies(known=Policy("burst", 10**6), unknown=Policy("public", 10**6))
 PROMPT = {"prompt": "a lighthouse", "width": 256, "height": 256, "quality": "draft", "seed": 7}
 

@@ -17,7 +17,9 @@ from PIL import Image
 from workers.nodes.faults import Fault
 
 ROOT = Path(__file__).parents[2]
-START_LIMIT_S = 20
+START_LIMIT_S = 60
+STOP_LIMIT_S = 60
+ANSWER_LIMIT_S = 60.0
 
 
 class StandIn:
@@ -37,7 +39,7 @@ class StandIn:
             raise RuntimeError("the stand-in did not start")
         said = json.loads(line)
         self.url: str = said["url"]
-        self._control = httpx.Client(base_url=said["control_url"], trust_env=False)
+        self._control = httpx.Client(base_url=said["control_url"], timeout=ANSWER_LIMIT_S, trust_env=False)
 
     @property
     def port(self) -> int:
@@ -56,7 +58,7 @@ class StandIn:
         """End the process and give its exit status."""
         self.process.send_signal(sign)
         try:
-            return self.process.wait(5)
+            return self.process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

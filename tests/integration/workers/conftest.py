@@ -12,7 +12,8 @@ from tests.support.jobs import Shop, Site, WorkerUnderTest, standins
 from tests.support.nodes import StandIn
 from tests.support.servers import Database
 
-TIMES = {"stall_s": 3.0, "pending_s": 5.0, "run_limit_s": 60, "queue_limit_s": 60}
+TIMES = {"stall_s": 30.0, "pending_s": 30.0, "run_limit_s": 60, "queue_limit_s": 60}
+IMPATIENT = {"stall_s": 6.0}
 
 
 @pytest.fixture
@@ -42,6 +43,19 @@ def shop(site: Site, redis_url: str) -> Generator[Shop]:
     found.start()
     yield found
     found.close()
+
+
+@pytest.fixture
+def impatient(site: Site) -> Callable[[], None]:
+    """Lets workers that are started from now on give up a silent node soon, where a test waits for that.
+
+    Elsewhere a machine that stands still for a moment must not make a good node look silent.
+    """
+
+    def give_up_soon() -> None:
+        site.times = {**(site.times or {}), **IMPATIENT}
+
+    return give_up_soon
 
 
 @pytest.fixture

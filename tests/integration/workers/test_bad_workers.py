@@ -149,7 +149,7 @@ def test_sigterm_lets_the_job_in_hand_end_and_claims_no_other(
 ) -> None:
     worker = start_worker()
     shop.ready_nodes(1)
-    job_id = running(shop, nodes[0], step_s=0.1)
+    job_id = running(shop, nodes[0], step_s=0.4)
     waiting = shop.order()
     assert worker.stop() == 0
     assert shop.get(job_id).state == "succeeded"
