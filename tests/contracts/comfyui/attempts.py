@@ -25,7 +25,8 @@ from workers.nodes.verdicts import (
 )
 from workers.outputs import OutputRefused, OutputRules, Picture
 
-QUICK = Patience(stall_s=0.6, pending_s=1.0, deadline_s=8, unreachable_s=0.5, unseen_s=0.4, obey_s=0.5)
+PATIENT = Patience(stall_s=60, pending_s=60, deadline_s=60, unreachable_s=60, unseen_s=60, obey_s=60)
+"""For verdicts that follow from what a node does: a machine that stands still for a while must not decide them."""
 RULES = OutputRules(count=1)
 
 
@@ -35,7 +36,7 @@ def settle(
     graph: dict[str, Any],
     *,
     declared: Mapping[str, int],
-    patience: Patience = QUICK,
+    patience: Patience = PATIENT,
     cancel_after_s: float | None = None,
 ) -> tuple[Verdict, tuple[Picture, ...]]:
     """Submit, poll, cancel where the rules say so, fetch, verify, judge."""

@@ -13,11 +13,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.support import composed
 from tests.support.nodes import StandIn, blur_graph, paint_graph
 from workers.nodes.faults import Fault
 
 REAL_URL = os.environ.get("COMFYUI_URL")
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @dataclass
@@ -62,10 +63,10 @@ class Node:
         return self.ended(self.post(graph, **extra))
 
     def hold(self, prefix: str, **extra: Any) -> str:
-        """Post a job that runs for seconds and can be interrupted, and wait until it runs."""
+        """Post a job that runs for as long as any test needs and can be interrupted, and wait until it runs."""
         if self.standin is not None:
             self.standin.script(Fault.SLOW, seconds=0.05)
-        graph = blur_graph(prefix) if self.standin is None else paint_graph(prefix, steps=200)
+        graph = blur_graph(prefix) if self.standin is None else paint_graph(prefix, steps=600)
         prompt_id = self.post(graph, **extra)
         self.until(lambda: self.job(prompt_id), lambda job: job["status"] == "in_progress")
         return prompt_id
@@ -85,7 +86,8 @@ def own_standin(tmp_path: Path) -> Generator[Callable[..., StandIn]]:
     started: list[StandIn] = []
 
     def start(*options: str, **named: Any) -> StandIn:
-        started.append(StandIn(tmp_path / "node", "--step-ms", "5", *options, **named))
+        port = named.pop("port", None) or composed.free_port()  # to be had again after a kill
+        started.append(StandIn(tmp_path / "node", "--step-ms", "5", *options, port=port, **named))
         return started[-1]
 
     yield start

@@ -10,7 +10,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 _FORMATS = {1: "1", 2: "2"}
 
 

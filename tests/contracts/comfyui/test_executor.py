@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tallystick.clock import SystemClock
-from tests.contracts.comfyui.attempts import QUICK, settle
+from tests.contracts.comfyui.attempts import PATIENT, settle
 from tests.contracts.comfyui.conftest import REAL_URL
+from tests.support import composed
 from tests.support.nodes import StandIn, node, paint_graph, picture, resample_graph, scale_graph
 from workers.nodes.capability import lacking
 from workers.nodes.comfy import ComfyNode
@@ -50,7 +51,7 @@ from workers.nodes.port import (
     Unreachable,
     Uploaded,
 )
-from workers.nodes.verdicts import NodeAction, Retry, Verdict, VerdictKind
+from workers.nodes.verdicts import NodeAction, Patience, Retry, Verdict, VerdictKind
 
 CLASSES = json.loads(files("workers.standin").joinpath("object_info.json").read_text("utf-8"))
 SAVED = {"save": 1}
@@ -68,7 +69,7 @@ class Bench:
     scripted: bool = True
 
     def until(self, attempt_id: UUID, kind: type | tuple[type, ...]) -> JobState:
-        ends_s = time.monotonic() + 20
+        ends_s = time.monotonic() + 60
         while not isinstance(state := self.executor.look_up(attempt_id), kind):
             assert time.monotonic() < ends_s, state
             time.sleep(0.01)
@@ -85,7 +86,7 @@ def in_memory() -> Bench:
 
 
 def as_process(data: Path) -> Generator[Bench]:
-    nodes = [StandIn(data, "--step-ms", "5")]
+    nodes = [StandIn(data, "--step-ms", "5", port=composed.free_port())]  # to be had again after a kill
     comfy = ComfyNode(nodes[0].url, clock=SystemClock())
 
     def script(fault: Fault, **named: Any) -> None:
@@ -258,7 +259,7 @@ def test_progress_previews_and_the_end_are_heard_of_this_attempt_alone(bench: Be
 
 
 def test_a_stream_without_news_says_that_it_is_quiet_and_goes_on(bench: Bench, attempt: UUID) -> None:
-    bench.script(Fault.SILENT, seconds=0.5)
+    bench.script(Fault.SILENT, seconds=4)
     with bench.executor.watch(attempt, quiet_s=0.1) as events:
         bench.executor.submit(attempt, graph_for(bench, attempt))
         heard = list(events)
@@ -269,7 +270,7 @@ def test_a_stream_without_news_says_that_it_is_quiet_and_goes_on(bench: Bench, a
 def test_a_job_waits_behind_another_and_a_cancel_takes_it_off_without_a_trace(bench: Bench, attempt: UUID) -> None:
     bench.script(Fault.SLOW, seconds=0.05)
     first = uuid4()
-    bench.executor.submit(first, graph_for(bench, first, steps=40))
+    bench.executor.submit(first, graph_for(bench, first, steps=1000))
     bench.until(first, InProgress)
     bench.executor.submit(attempt, graph_for(bench, attempt))
     assert bench.executor.look_up(attempt) == Pending()
@@ -282,7 +283,7 @@ def test_a_job_waits_behind_another_and_a_cancel_takes_it_off_without_a_trace(be
 
 def test_an_acknowledged_cancel_is_no_promise(bench: Bench, attempt: UUID) -> None:
     bench.script(Fault.DEAF)
-    bench.executor.submit(attempt, graph_for(bench, attempt, steps=20))
+    bench.executor.submit(attempt, graph_for(bench, attempt, steps=400))
     assert bench.executor.cancel(attempt) == CancelAsked(acknowledged=True)
     assert isinstance(bench.until(attempt, (Completed, Cancelled)), Completed)
 
@@ -330,6 +331,16 @@ def test_the_stream_of_a_node_that_dies_is_dropped(bench: Bench, attempt: UUID) 
 # --- every row of the table, end to end
 
 
+IMPATIENT: dict[Fault | None, Patience] = {
+    Fault.HANG: replace(PATIENT, stall_s=0.6, obey_s=0.5),
+    Fault.SILENT: replace(PATIENT, stall_s=0.6),
+    Fault.ZOMBIE: replace(PATIENT, stall_s=0.6, pending_s=0.6, obey_s=0.5),
+    Fault.KILLED: replace(PATIENT, unreachable_s=0.5),
+    Fault.REFUSED_500: replace(PATIENT, unseen_s=0.4),
+}
+"""Where the verdict is that a wait was in vain: no longer than needed, and only for what never comes."""
+STEPS: dict[Fault | None, int] = {Fault.SILENT: 2000}
+"""It has 10 s of work left after its silence: it is there to obey however late it is asked."""
 Row = tuple[str, Fault | None, float, VerdictKind, Retry, NodeAction]
 ROWS: list[Row] = [
     ("ok", None, 0, VerdictKind.SUCCESS, Retry.NONE, NodeAction.KEEP),
@@ -360,14 +371,15 @@ def test_each_misbehaviour_has_the_verdict_of_the_table(bench: Bench, attempt: U
     _, fault, seconds, *expected = row
     if fault is not None:
         bench.script(fault, prompt_id=attempt, seconds=seconds)
-    verdict, pictures = settle(bench.executor, attempt, graph_for(bench, attempt), declared=SAVED)
+    graph, patience = graph_for(bench, attempt, steps=STEPS.get(fault, 4)), IMPATIENT.get(fault, PATIENT)
+    verdict, pictures = settle(bench.executor, attempt, graph, declared=SAVED, patience=patience)
     assert [verdict.kind, verdict.retry, verdict.action] == expected, verdict
     assert len(pictures) == (verdict.kind is VerdictKind.SUCCESS)
 
 
 def test_a_cancelled_attempt_is_cancelled_and_one_that_completed_meanwhile_counts(bench: Bench, attempt: UUID) -> None:
     bench.script(Fault.SLOW, seconds=0.05)
-    graph = graph_for(bench, attempt, steps=60)
+    graph = graph_for(bench, attempt, steps=1000)
     verdict, _ = settle(bench.executor, attempt, graph, declared=SAVED, cancel_after_s=0.2)
     assert verdict.kind is VerdictKind.CANCELLED
     other = uuid4()
@@ -380,8 +392,8 @@ def test_a_cancelled_attempt_is_cancelled_and_one_that_completed_meanwhile_count
 
 def test_an_attempt_past_its_deadline_is_overdue_and_the_node_is_not_blamed(bench: Bench, attempt: UUID) -> None:
     bench.script(Fault.SLOW, seconds=0.02)
-    patience = msgspec.structs.replace(QUICK, deadline_s=0.3)
-    graph = graph_for(bench, attempt, steps=500)
+    patience = replace(PATIENT, deadline_s=0.3)
+    graph = graph_for(bench, attempt, steps=3000)
     verdict, _ = settle(bench.executor, attempt, graph, declared=SAVED, patience=patience)
     assert (verdict.kind, verdict.action) == (VerdictKind.OVERDUE, NodeAction.KEEP)
 
@@ -391,7 +403,8 @@ def test_the_next_attempt_on_a_zombie_never_starts_and_is_stuck_too(bench: Bench
     first = uuid4()
     bench.executor.submit(first, graph_for(bench, first))
     bench.until(first, InProgress)
-    verdict, _ = settle(bench.executor, attempt, graph_for(bench, attempt), declared=SAVED)
+    patience = IMPATIENT[Fault.ZOMBIE]
+    verdict, _ = settle(bench.executor, attempt, graph_for(bench, attempt), declared=SAVED, patience=patience)
     assert verdict.kind is VerdictKind.STUCK
 
 
@@ -410,7 +423,7 @@ def test_a_poisoned_node_fails_everything_until_its_process_is_new(bench: Bench)
 
 def test_a_restarted_node_forgot_the_attempt_and_works_again(bench: Bench, attempt: UUID) -> None:
     bench.script(Fault.SLOW, seconds=0.1)
-    bench.executor.submit(attempt, graph_for(bench, attempt, steps=100))
+    bench.executor.submit(attempt, graph_for(bench, attempt, steps=1000))
     bench.until(attempt, InProgress)
     bench.kill()
     assert isinstance(bench.executor.look_up(attempt), Unreachable)

@@ -106,8 +106,8 @@ def test_it_is_ready_soon_and_gone_at_once(own_standin: Callable[..., StandIn]) 
     process = own_standin()
     ready_s = time.monotonic()
     process.stop()
-    assert ready_s - began_s < 10
-    assert time.monotonic() - ready_s < 1
+    assert ready_s - began_s < 60
+    assert time.monotonic() - ready_s < 30
 
 
 def test_it_can_lack_a_class_or_a_model(own_standin: Callable[..., StandIn], prefix: str) -> None:
