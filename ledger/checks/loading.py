@@ -51,6 +51,8 @@ INSERT_VERDICTS = Statement(
         CAST(%(position)s AS bigint[]), CAST(%(key_hash)s AS uuid[]), CAST(%(digests)s AS bytea[]),
         CAST(%(verdict)s AS bytea[])
     )
+    ON CONFLICT DO NOTHING
+    RETURNING uuid_send(key_hash) AS key_hash
     """,
 )
 MOVE_HEAD = Statement(
@@ -127,7 +129,17 @@ def _write(page: list[Line]) -> Reading[None]:
     if verdicts:
         columns = _columns(verdicts)
         columns["key_hash"] = [key.hex() for key in columns["key_hash"]]
-        yield Run(INSERT_VERDICTS, columns)
+        rows: list[Row] = yield Run(INSERT_VERDICTS, columns)
+        _check_taken(verdicts, rows)
+
+
+def _check_taken(verdicts: list[VerdictLine], rows: list[Row]) -> None:
+    """Check that each line is among the rows that were new, and none of them twice."""
+    taken = {row["key_hash"] for row in rows}
+    for line in verdicts:
+        if line.key_hash not in taken:
+            raise BadFile(f"event {line.position}: a second verdict for a key that has one", line.position - 1)
+        taken.remove(line.key_hash)
 
 
 def _columns(lines: list[Any]) -> dict[str, list[Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import click
+import psycopg
 from psycopg_pool import ConnectionPool
 
 from ledger.checks.loading import load
@@ -34,7 +35,7 @@ def command(*, path: Path, as_json: bool) -> None:
         with ConnectionPool(settings.database_owner_url, min_size=1, max_size=1, open=True) as pool:
             try:
                 footer = Driver(pool).drive(load(Reader(cast("IO[bytes]", file)), progress))
-            except ProofError as error:
+            except (ProofError, psycopg.DataError, psycopg.IntegrityError) as error:
                 raise click.ClickException(f"{path}: {error}") from error
     if as_json:
         print_json({"events": footer.events, "verdicts": footer.verdicts, "head": footer.head_hash.hex()})

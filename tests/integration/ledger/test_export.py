@@ -188,7 +188,19 @@ def without(prefix: bytes) -> Callable[[list[bytes]], list[bytes]]:
     return lambda lines: [line for line in lines if not line.startswith(prefix)]
 
 
+def twice(number: int, *, behind: int) -> Callable[[list[bytes]], list[bytes]]:
+    """The verdict at an event stands there once more, behind so many of the lines that follow it."""
+
+    def change(lines: list[bytes]) -> list[bytes]:
+        found = [index for index, line in enumerate(lines) if line.startswith(b'["verdict",%d,' % number)]
+        at = found[0] + 1 + behind
+        return [*lines[:at], lines[found[0]], *lines[at:]]
+
+    return change
+
+
 BROKEN = {
+    "a verdict twice": (twice(4, behind=0), "event 4: a second verdict"),
     "another version": (edit(7, b".v1", b".v9"), "event 7: its hash does not fit"),
     "an event gone": (without(b'["event",9,'), "event 9: missing"),
     "a verdict gone": (without(b'["verdict",4,'), "event 4: "),
@@ -199,6 +211,17 @@ BROKEN = {
     "nonsense": (lambda lines: [*lines[:12], b'["event","x"]\n', *lines[12:]], "cannot be read"),
     "another kind": (lambda _lines: [b'{"hello":1}\n'], "no export of a ledger"),
 }
+
+
+def test_a_verdict_twice_is_named_wherever_a_page_ends(
+    other: Database, exported: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = patched(exported, twice(4, behind=0))
+    for page in (1, 2, 3, 5, 7):
+        monkeypatch.setattr("ledger.checks.loading.PAGE", page)
+        result = run(other, "import", path)
+        assert result.exit_code == 1 and "event 4: a second verdict" in result.output, (page, result.output)
+        assert is_empty(other)
 
 
 @pytest.mark.parametrize("kind", BROKEN)
