@@ -6,19 +6,19 @@ from threading import Event
 from typing import Any
 
 import click
+import psycopg
 
 from ledger.drivers import Driver, catch_up
 from ledger.proof.errors import ProofError
 from ledger.proof.exporter import HeadExporter
 from ledger.proof.follower import ProofFollower
 from ledger.proof.heads import SignedHead, line_of
-from tallystick.cli.common import json_option, print_json, running
+from tallystick.cli.common import json_option, print_json
+from tallystick.cli.database import with_database
 from tallystick.clock import SystemClock
 from tallystick.errors import NotReady
 from tallystick.heads import head_keys, heads_place
-from tallystick.read_models import own_pool
 from tallystick.run_process import until_stopped
-from tallystick.schema import require_migrated
 from tallystick.settings import load
 from tallystick.vaults import open_heads
 
@@ -56,25 +56,34 @@ def key_command(*, make: bool, rotate: bool, as_json: bool) -> None:
 @json_option
 def export_command(*, place: str | None, every: float | None, as_json: bool) -> None:
     """Sign the head of the log and keep it outside the database. Nothing there is ever written over."""
-    with running() as settings, own_pool(settings) as pool:
-        require_migrated(settings)
+    with with_database() as (settings, pool):
         driver = Driver(pool)
         signer = head_keys(settings).signer(make=True)
         target = open_heads(place or heads_place(settings), settings)
         exporter = HeadExporter(driver, target, signer, SystemClock())
         stopping = until_stopped() if every else Event()
         while True:
-            _show(_exported(exporter, driver), as_json=as_json)
+            if signed := _exported(exporter, driver, again=every is not None):
+                _show(signed, as_json=as_json)
             if every is None or stopping.wait(every):
                 return
 
 
-def _exported(exporter: HeadExporter, driver: Driver) -> SignedHead:
-    catch_up(driver, [ProofFollower()])
+def _exported(exporter: HeadExporter, driver: Driver, *, again: bool) -> SignedHead | None:
+    """The head that is kept now; None where that was hindered and is tried again, which is told.
+
+    :raises ClickException, psycopg.OperationalError: it was hindered, and is not tried again.
+    """
     try:
+        catch_up(driver, [ProofFollower()])
         return exporter.export()
-    except ProofError as error:
-        raise click.ClickException(str(error)) from error
+    except (ProofError, psycopg.OperationalError) as error:
+        if again:
+            click.echo(f"no head is kept, trying again: {error}", err=True)
+            return None
+        if isinstance(error, ProofError):
+            raise click.ClickException(str(error)) from error
+        raise
 
 
 def _show(signed: SignedHead, *, as_json: bool) -> None:

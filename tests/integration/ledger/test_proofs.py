@@ -6,6 +6,7 @@ import copy
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -494,6 +495,52 @@ def test_a_folder_that_cannot_be_written_is_an_alarm_and_no_crash(
     kept.export_or_tell()
     assert kept.age_s() is None
     assert "no head is kept" in caplog.text
+
+
+class Meanwhile:
+    """Stands where a signal would stop a command: at each pause the next thing happens; behind the last it ends."""
+
+    def __init__(self, *things: Callable[[], object]) -> None:
+        self._things = iter(things)
+
+    def wait(self, _seconds: float) -> bool:
+        """Let it happen; whether the command is to end."""
+        thing = next(self._things, None)
+        if thing is not None:
+            thing()
+        return thing is None
+
+
+def test_heads_that_are_exported_again_and_again_outlast_their_place_and_the_database(
+    database: Database, postgres_ledger: PostgresLedger, run: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_account(postgres_ledger)
+    place, aside = tmp_path / "kept", tmp_path / "aside"
+
+    def take_the_place() -> None:
+        place.rename(aside)
+        place.write_text("a file where a folder should be")
+
+    def give_it_back() -> None:
+        place.unlink()
+        aside.rename(place)
+
+    def end_sessions() -> None:
+        with psycopg.connect(database.superuser_url) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+                [database.name],
+            )
+
+    things = Meanwhile(take_the_place, give_it_back, end_sessions, lambda: None)
+    monkeypatch.setattr("tallystick.cli.commands.heads.until_stopped", lambda: things)
+    ended = run("heads", "export", "--to", place, "--every", 1, "--json")
+    assert ended.exit_code == 0, ended.output
+    told = [line for line in ended.stderr.splitlines() if line.startswith("no head is kept, trying again: ")]
+    assert len(told) == 2 and "cannot be written" in told[0]
+    assert len(ended.stdout.splitlines()) == len(list(FolderHeads(place).heads())) == 3
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    assert run("heads", "export", "--to", tmp_path / "taken").exit_code == 1, "once alone it is not tried again"
 
 
 def test_heads_of_a_rotated_key_stay_verifiable(tmp_path: Path) -> None:
