@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
+import psycopg
 
 from migrations.runner import MigrationError
 from tallystick.cli.group import tallystick
@@ -22,6 +23,21 @@ def main() -> None:
         _end(str(error), EXIT_USAGE)
     except (TallystickError, MigrationError) as error:
         _end(str(error), EXIT_FAILED)
+    except psycopg.OperationalError as error:  # the pool's are among them
+        _end(f"the database does not answer: {_in_a_line(error)}", EXIT_FAILED)
+    except (
+        psycopg.ProgrammingError,
+        psycopg.InternalError,
+    ) as error:  # a right or a table is lacking, or it only reads
+        _end(f"the database refuses: {_in_a_line(error)}", EXIT_FAILED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end(f"{error.filename}: {error.strerror}", EXIT_FAILED)
+
+
+def _in_a_line(error: psycopg.Error) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _end(message: str, code: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import click
@@ -17,10 +17,10 @@ class TimeType(click.ParamType[datetime]):
     name = "time"
 
     def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read it; without its offset it would mean another moment elsewhere."""
+        """Read it, in UTC; without its offset it would mean another moment elsewhere."""
         try:
-            return msgspec.convert(value, _Time, strict=False)
-        except msgspec.ValidationError:
+            return msgspec.convert(value, _Time, strict=False).astimezone(UTC)
+        except (msgspec.ValidationError, OverflowError):
             self.fail("expected a time such as 2026-01-31T12:00:00Z", param, ctx)
 
 

@@ -10,10 +10,9 @@ from ledger.drivers import Driver, catch_up
 from ledger.proof.archive import RANGE, Archive
 from ledger.proof.errors import ProofError
 from ledger.proof.follower import ProofFollower
-from tallystick.cli.common import json_option, ok_mark, print_json, running
+from tallystick.cli.common import json_option, ok_mark, print_json
+from tallystick.cli.database import with_database
 from tallystick.parquet import Parquet
-from tallystick.read_models import own_pool
-from tallystick.schema import require_migrated
 from tallystick.vaults import open_vault
 
 
@@ -26,8 +25,7 @@ from tallystick.vaults import open_vault
 @json_option
 def command(*, place: str, check: bool, size: int, as_json: bool) -> None:
     """Copy closed ranges of the log to Parquet files, each read back before it counts. The log itself stays whole."""
-    with running() as settings, own_pool(settings) as pool:
-        require_migrated(settings)
+    with with_database() as (settings, pool):
         driver = Driver(pool)
         archive = Archive(open_vault(place, settings), Parquet(), size)
         try:

@@ -20,6 +20,7 @@ from projections.books.identities import TrialLine, broken, trial_balance
 from projections.books.verify import BEAN_CHECK, HLEDGER, Verified, verify
 from projections.errors import Differences, ProjectionError
 from tallystick.cli.common import json_option, ok_mark, print_json, progress_bar, running
+from tallystick.cli.database import with_database
 from tallystick.read_models import bean_check, current, hledger, own_pool
 from tallystick.schema import require_migrated
 from tallystick.settings import Settings
@@ -55,8 +56,7 @@ def export_command(*, wanted: str, out: Path, check: bool, as_json: bool) -> Non
 @json_option
 def trial_balance_command(*, at: int | None, as_json: bool) -> None:
     """Balance of every account at a position of the log; each commodity sums to zero."""
-    with running() as settings, _told(), own_pool(settings) as pool:
-        require_migrated(settings)
+    with _told(), with_database() as (settings, pool):
         driver = Driver(pool)
         stand = current(BooksFollower(settings.book_currency), driver)
         position = stand.position if at is None else min(at, stand.position)

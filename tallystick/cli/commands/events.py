@@ -8,9 +8,7 @@ import msgspec
 from ledger.domain.codec import RecordedEvent, as_json
 from ledger.ids import parse_any
 from ledger.store.reads import PostgresReader
-from tallystick.cli.common import running
-from tallystick.read_models import own_pool
-from tallystick.schema import require_migrated
+from tallystick.cli.database import with_database
 
 _PAGE = 1_000
 
@@ -25,8 +23,7 @@ def command(*, stream: str | None, after: int, limit: int) -> None:
         stream_id = None if stream is None else parse_any(stream)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--stream") from error
-    with running() as settings, own_pool(settings) as pool:
-        require_migrated(settings)
+    with with_database() as (_, pool):
         reader = PostgresReader(pool)
         found = (
             reader.log(after=after, limit=limit)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from ledger.drivers import Driver
 from ledger.proof.dump import dump
-from tallystick.cli.common import json_option, print_json, progress_bar, running
-from tallystick.read_models import own_pool
-from tallystick.schema import require_migrated
+from tallystick.cli.common import json_option, print_json, progress_bar
+from tallystick.cli.database import with_database
 
 _LEVEL = 4
 
@@ -23,14 +23,16 @@ _LEVEL = 4
 def command(*, path: Path, as_json: bool) -> None:
     """Write the whole log with its verdicts to one file (JSON lines, gzip), which import takes in elsewhere."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with running() as settings, own_pool(settings) as pool, progress_bar("exporting") as progress:
-        require_migrated(settings)
+    with with_database() as (_, pool), progress_bar("exporting") as progress:
         try:
             with gzip.open(beside, "wb", compresslevel=_LEVEL) as file:
                 footer = Driver(pool).drive(dump(file.write, progress))
             beside.replace(path)
+        except OSError as error:
+            raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
         finally:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):
+                beside.unlink()
     if as_json:
         print_json(
             {"file": str(path), "events": footer.events, "verdicts": footer.verdicts, "head": footer.head_hash.hex()}

@@ -21,12 +21,11 @@ from ledger.proof.statements import SNAPSHOT
 from ledger.proof.taking import check_continues, keep_head, latest_head, take_head
 from ledger.sansio import Core, Run
 from projections.statement import StatementFollower, is_line
-from tallystick.cli.common import running
+from tallystick.cli.database import with_database
 from tallystick.clock import SystemClock
 from tallystick.errors import TallystickError
 from tallystick.heads import head_keys, heads_place
-from tallystick.read_models import current, own_pool
-from tallystick.schema import require_migrated
+from tallystick.read_models import current
 from tallystick.settings import Settings
 from tallystick.vaults import open_heads
 
@@ -101,8 +100,7 @@ def verifier_command(*, out: Path | None) -> None:
 
 @contextlib.contextmanager
 def _told() -> Generator[tuple[Settings, Driver]]:
-    with running() as settings, own_pool(settings) as pool:
-        require_migrated(settings)
+    with with_database() as (settings, pool):
         driver = Driver(pool)
         catch_up(driver, [ProofFollower()])
         try:

@@ -6,7 +6,9 @@ import sys
 from uuid import UUID
 
 import click
+import msgspec
 
+from api.ledger.bodies import Code
 from ledger.domain.verdicts import Done
 from ledger.drivers import Driver, catch_up
 from ledger.proof.errors import ProofError
@@ -23,6 +25,14 @@ _SHOWN = 10
 """Heads that are named one by one: there is one a minute."""
 
 
+def _read_code(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """Callback of a reason: what it says stays in the log for ever, so that it is a code and nothing else."""
+    try:
+        return msgspec.convert(text, Code)
+    except msgspec.ValidationError as error:
+        raise click.BadParameter("expected a code such as restored-backup, never a sentence or a name") from error
+
+
 @click.command("recover")
 @click.option(
     "--head",
@@ -32,7 +42,9 @@ _SHOWN = 10
 )
 @click.option("--accept", is_flag=True, help="Write into the log that the tail is lost, and go on from here.")
 @click.option("--operator", type=click.UUID, help="Who accepts it.")
-@click.option("--reason", default="restored-backup", show_default=True, help="Why, as a code.")
+@click.option(
+    "--reason", default="restored-backup", show_default=True, callback=_read_code, help="Why, as a code: a-z, 0-9, ._-"
+)
 @json_option
 def command(*, places: tuple[str, ...], accept: bool, operator: UUID | None, reason: str, as_json: bool) -> None:
     """Compare the log with the heads kept elsewhere after a restored backup or failover; nothing is repaired."""

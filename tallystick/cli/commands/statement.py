@@ -17,10 +17,10 @@ from ledger.ids import parse, render
 from ledger.store.past import look
 from projections.lines import Line
 from projections.statement import PAGE_MAX, StatementFollower, StatementReader
-from tallystick.cli.common import json_option, print_json, running
+from tallystick.cli.common import json_option, print_json
+from tallystick.cli.database import with_database
 from tallystick.cli.times import TIME
-from tallystick.read_models import current, own_pool
-from tallystick.schema import require_migrated
+from tallystick.read_models import current
 
 
 @click.command("statement")
@@ -36,8 +36,7 @@ def command(*, organisation: str, account: str | None, limit: int, at: datetime 
         account_id = parse("acc", account) if account else None
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
-    with running() as settings, own_pool(settings) as pool:
-        require_migrated(settings)
+    with with_database() as (_, pool):
         current(StatementFollower(), Driver(pool))
         reader = StatementReader(pool)
         account_id = account_id or _first_account(reader, organisation_id)

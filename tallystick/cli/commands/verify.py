@@ -7,14 +7,14 @@ import time
 from typing import Any
 
 import click
-from psycopg_pool import ConnectionPool
 
 from ledger.drivers import Driver
 from ledger.proof.errors import ProofError
 from ledger.proof.heads import Head
 from ledger.verify import Report, verify
 from projections.check import Checked
-from tallystick.cli.common import json_option, ok_mark, print_json, running
+from tallystick.cli.common import json_option, ok_mark, print_json
+from tallystick.cli.database import with_database
 from tallystick.heads import read_heads
 from tallystick.read_models import checked
 from tallystick.settings import Settings
@@ -31,7 +31,7 @@ from tallystick.tuning import tune_process
 @json_option
 def command(*, places: tuple[str, ...], as_json: bool) -> None:
     """Replay the log against hashes, signed heads, state and read models; exit 1 naming the first bad position."""
-    with running() as settings, _pool(settings.database_url) as pool:
+    with with_database() as (settings, pool):
         tune_process()
         start = time.perf_counter()
         report = Driver(pool).drive(verify(_heads(places, settings)))
@@ -50,11 +50,6 @@ def _heads(places: tuple[str, ...], settings: Settings) -> list[Head]:
         return read_heads(places, settings)
     except ProofError as error:
         raise click.ClickException(f"{ok_mark(ok=False)}  {error}") from error
-
-
-def _pool(database_url: str | None) -> ConnectionPool[Any]:
-    assert database_url is not None
-    return ConnectionPool(database_url, min_size=1, max_size=1, open=False)
 
 
 def _as_dict(report: Report, seconds: float) -> dict[str, Any]:
