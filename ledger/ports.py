@@ -76,7 +76,7 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class GrantView(Struct, frozen=True, kw_only=True):
-    """A live grant (bucket) in burn order; amounts in micro-credits."""
+    """A live grant (bucket) in burn order; amounts in micro-credits. Nothing of it is free once its end has come."""
 
     grant_id: UUID
     kind: str
@@ -85,6 +85,7 @@ class GrantView(Struct, frozen=True, kw_only=True):
     granted_ucr: int
     free_ucr: int
     held_ucr: int
+    frozen_ucr: int
 
 
 class HoldView(Struct, frozen=True, kw_only=True):
@@ -103,7 +104,11 @@ class HoldView(Struct, frozen=True, kw_only=True):
 
 
 class Balance(Struct, frozen=True, kw_only=True):
-    """An account at one position of the log, read at once ``at`` the database's clock, without grants due then."""
+    """An account at one position of the log, read at once ``at`` the database's clock.
+
+    ``grants`` are those that have not ended then, and those of which something is still held or frozen: what is free,
+    held and frozen of them makes the account's sums, but for overdraft and debt, which lie in no grant.
+    """
 
     account_id: UUID
     organisation_id: UUID

@@ -9,7 +9,7 @@ from ledger.ports import Balance, GrantView, HoldView
 
 
 def balance_view(account: Account, *, log_position: int, at: datetime) -> Balance:
-    """An account as shown ``at`` a time: grants whose end has come are left out, though not booked yet."""
+    """An account as shown ``at`` a time: what is free of grants that are due is left out, though not booked yet."""
     due_ucr = sum(grant.free_ucr for grant in account.due_grants(at))
     posted_ucr = account.posted_ucr - due_ucr
     return Balance(
@@ -20,11 +20,15 @@ def balance_view(account: Account, *, log_position: int, at: datetime) -> Balanc
         frozen_ucr=account.frozen_ucr,
         available_ucr=posted_ucr - account.held_ucr - account.frozen_ucr,
         open_holds=account.open_holds,
-        grants=tuple(_grant_view(grant, at) for grant in account.grants if grant.held_ucr or not grant.due(at)),
+        grants=tuple(_grant_view(grant, at) for grant in account.grants if _shown(grant, at)),
         account_version=account.version,
         log_position=log_position,
         at=at,
     )
+
+
+def _shown(grant: Grant, at: datetime) -> bool:
+    return grant.held_ucr > 0 or grant.frozen_ucr > 0 or not grant.due(at)
 
 
 def _grant_view(grant: Grant, at: datetime) -> GrantView:
@@ -36,6 +40,7 @@ def _grant_view(grant: Grant, at: datetime) -> GrantView:
         granted_ucr=grant.granted_ucr,
         free_ucr=0 if grant.due(at) else grant.free_ucr,
         held_ucr=grant.held_ucr,
+        frozen_ucr=grant.frozen_ucr,
     )
 
 

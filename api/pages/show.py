@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -11,17 +11,18 @@ from api.limits import EXPIRING_SOON_S
 from api.pages import words
 from ledger.amounts import format_credits
 from ledger.ids import render
-from ledger.ports import Balance
+from ledger.ports import Balance, GrantView
 from projections.lines import Line
 from workers.generation.tools import Tool
 from workers.views import JobView, OutputView, Quote
 
 
 class Bucket(Struct, frozen=True, kw_only=True):
-    """One grant: what is left of it."""
+    """One grant: what is left of it. ``pinned``: what of it is set aside or in dispute, empty for nothing."""
 
     kind: str
     free: str
+    pinned: str
     granted: str
     ends: str
 
@@ -132,17 +133,26 @@ def balance_card(balance: Balance) -> BalanceCard:
         held=words.credits_text(balance.held_ucr) if balance.held_ucr else "",
         open_holds=balance.open_holds,
         soon=words.count_text(soon_ucr) if soon_ucr else "",
-        buckets=[
-            Bucket(
-                kind=words.GRANT_KINDS.get(grant.kind, grant.kind),
-                free=words.credits_text(grant.free_ucr),
-                granted=words.credits_text(grant.granted_ucr),
-                ends=f"until {words.when_text(grant.expires_at)}" if grant.expires_at else "no end date",
-            )
-            for grant in balance.grants
-        ],
+        buckets=[_bucket(grant, balance.at) for grant in balance.grants],
         version=balance.account_version,
     )
+
+
+def _bucket(grant: GrantView, at: datetime) -> Bucket:
+    parts = (("set aside", grant.held_ucr), ("in dispute", grant.frozen_ucr))
+    return Bucket(
+        kind=words.GRANT_KINDS.get(grant.kind, grant.kind),
+        free=words.credits_text(grant.free_ucr),
+        pinned=", ".join(f"{words.credits_text(amount_ucr)} {what}" for what, amount_ucr in parts if amount_ucr),
+        granted=words.credits_text(grant.granted_ucr),
+        ends=_end(grant.expires_at, at),
+    )
+
+
+def _end(expires_at: datetime | None, at: datetime) -> str:
+    if expires_at is None:
+        return "no end date"
+    return f"{'ended' if expires_at <= at else 'until'} {words.when_text(expires_at)}"
 
 
 def statement_card(lines: Sequence[Line], *, has_more: bool) -> StatementCard:

@@ -15,7 +15,7 @@ from projections.lines import Line
 
 
 class GrantOut(Struct, frozen=True, kw_only=True):
-    """A bucket of credits. They are spent in the order of the list."""
+    """A bucket of credits. They are spent in the order of the list; what is ``held`` or ``frozen`` outlives its end."""
 
     grant_id: str
     kind: str
@@ -23,6 +23,7 @@ class GrantOut(Struct, frozen=True, kw_only=True):
     granted: Credits
     free: Credits
     held: Credits
+    frozen: Credits
     expires_at: datetime | None
 
 
@@ -124,6 +125,7 @@ def _grant(grant: GrantView) -> GrantOut:
         granted=format_credits(grant.granted_ucr),
         free=format_credits(grant.free_ucr),
         held=format_credits(grant.held_ucr),
+        frozen=format_credits(grant.frozen_ucr),
         expires_at=grant.expires_at,
     )
 

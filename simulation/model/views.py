@@ -31,7 +31,7 @@ def balance(book: Book, account_id: UUID, at: datetime) -> Balance | None:
 
 
 def _grants(account: Account, at: datetime) -> tuple[GrantView, ...]:
-    shown = [one for one in account.grants.values() if one.live and (one.held or not one.due(at))]
+    shown = [one for one in account.grants.values() if one.live and (one.held or one.frozen or not one.due(at))]
     return tuple(_grant(one, at) for one in sorted(shown, key=Grant.burns))
 
 
@@ -44,6 +44,7 @@ def _grant(grant: Grant, at: datetime) -> GrantView:
         granted_ucr=grant.granted,
         free_ucr=0 if grant.due(at) else grant.free,
         held_ucr=grant.held,
+        frozen_ucr=grant.frozen,
     )
 
 

@@ -12,7 +12,7 @@ from api.views.balance import BalanceOut, balance_out
 from ledger.amounts import format_credits
 from ledger.errors import InvalidRequest, Refusal
 from ledger.ids import render
-from ledger.ports import Balance, PostedEffective
+from ledger.ports import Balance, GrantView, PostedEffective
 from ledger.store.reads import PostgresReader
 from tallystick.cli.common import json_option, print_json, running
 from tallystick.cli.parts import print_facts, read_id
@@ -98,9 +98,20 @@ def _show(found: Balance | PostedEffective) -> None:
         }
     print_facts(facts, as_json=False)
     for grant in found.grants if isinstance(found, Balance) else ():
-        end = "never ends" if grant.expires_at is None else f"ends {_utc(grant.expires_at)}"
-        amounts = f"{format_credits(grant.free_ucr):>16} free of {format_credits(grant.granted_ucr)}"
-        click.echo(f"  {grant.kind:13}{amounts}, {end}")
+        click.echo(f"  {grant.kind:13}{_amounts(grant)}, {_end(grant, found.at)}")
+
+
+def _amounts(grant: GrantView) -> str:
+    free = f"{format_credits(grant.free_ucr):>16} free"
+    pinned = (("held", grant.held_ucr), ("frozen", grant.frozen_ucr))
+    more = "".join(f", {format_credits(amount_ucr)} {what}" for what, amount_ucr in pinned if amount_ucr)
+    return f"{free}{more} of {format_credits(grant.granted_ucr)}"
+
+
+def _end(grant: GrantView, at: datetime) -> str:
+    if grant.expires_at is None:
+        return "never ends"
+    return f"{'ended' if grant.expires_at <= at else 'ends'} {_utc(grant.expires_at)}"
 
 
 def _utc(at: datetime) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from click.testing import CliRunner, Result
 
 from ledger.domain import commands
 from ledger.ids import render
+from ledger.ports import Balance
 from ledger.store.postgres import PostgresLedger
 from tallystick.cli.group import tallystick
 from tallystick.settings import Settings
@@ -50,6 +52,37 @@ def test_a_balance_is_told_as_of_each_kind_of_point(settings: Settings, postgres
     assert (found["posted"], found["log_position"]) == ("2", position + 1)
     text = invoke(settings, "balance", account, "--at-position", position).stdout
     assert "available     6\n" in text and "4 in 1 open holds" in text and "never ends" in text
+
+
+def test_a_balance_tells_where_held_and_frozen_credits_lie(settings: Settings, postgres_ledger: PostgresLedger) -> None:
+    account_id = open_account(postgres_ledger, credit=10)
+    hold(postgres_ledger, account_id, 4 * CREDIT)
+    (found,) = balance_of(postgres_ledger, account_id).grants
+    done(postgres_ledger, commands.FreezeGrant(account_id=account_id, grant_id=found.grant_id, reason="dispute"))
+    account, position = render("acc", account_id), postgres_ledger.head()
+    for point in ((), ("--at-position", position)):
+        (shown,) = told(settings, "balance", account, *point)["grants"]
+        assert (shown["free"], shown["held"], shown["frozen"], shown["granted"]) == ("0", "4", "6", "10")
+        text = invoke(settings, "balance", account, *point).stdout
+        assert " 0 free, 4 held, 6 frozen of 10, never ends" in text
+
+
+def test_a_grant_that_has_ended_and_is_held_of_is_said_to_have_ended(
+    settings: Settings, postgres_ledger: PostgresLedger
+) -> None:
+    account_id = open_account(postgres_ledger)
+    grant(postgres_ledger, account_id, 2 * CREDIT, lifetime_s=3)
+    hold(postgres_ledger, account_id, CREDIT)
+    while balance_of(postgres_ledger, account_id).available_ucr:
+        time.sleep(0.05)
+    text = invoke(settings, "balance", render("acc", account_id)).stdout
+    assert " 0 free, 1 held of 2, ended 20" in text
+
+
+def balance_of(ledger: PostgresLedger, account_id: UUID) -> Balance:
+    found = ledger.balance(account_id)
+    assert found is not None
+    return found
 
 
 def test_points_that_cannot_be_are_refused_in_words(settings: Settings, postgres_ledger: PostgresLedger) -> None:

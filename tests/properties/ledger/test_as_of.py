@@ -16,7 +16,7 @@ from ledger.domain.events import AccountEvent
 from ledger.domain.evolve import Rows, evolve
 from ledger.effective import posted_change
 from ledger.errors import UpgradeNeeded
-from ledger.ports import HoldView
+from ledger.ports import Balance, HoldView
 from ledger.store.memory import MemoryLedger
 from ledger.views import balance_view, hold_view
 from ledger.writer import appending
@@ -68,12 +68,22 @@ def compare(ledger: MemoryLedger, account: Account, rows: Rows, position: int) -
     if account.version == 0:
         assert found is None
         return
+    assert found is not None
     assert found == balance_view(account, log_position=position, at=recorded.recorded_at)
+    compare_sums(found, account)
     holds = open_ones(rows)
     assert ledger.open_holds_at(account.account_id, position=position, limit=100) == holds
     assert ledger.open_holds_at(account.account_id, position=position, limit=2) == holds[:2]
     for hold_id, hold in list(rows.holds.items())[-20:]:
         assert ledger.hold_at(hold_id, position=position) == hold_view(hold)
+
+
+def compare_sums(found: Balance, account: Account) -> None:
+    """The grants shown are where all of it lies, but for overdraft and debt."""
+    held_ucr, owed_ucr = account.overdraft_held_ucr, account.debt_ucr
+    assert sum(grant.frozen_ucr for grant in found.grants) == found.frozen_ucr
+    assert sum(grant.held_ucr for grant in found.grants) == found.held_ucr - held_ucr
+    assert sum(grant.free_ucr for grant in found.grants) == found.available_ucr + held_ucr + owed_ucr
 
 
 @pytest.mark.parametrize("seed", range(4))
