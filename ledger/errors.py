@@ -13,6 +13,9 @@
     ├── CommitAboveHold         commit-above-hold
     ├── InsufficientCredits     insufficient-credits
     ├── TooManyHolds            too-many-holds
+    ├── TooManyGrants           too-many-grants
+    ├── BalanceTooLarge         balance-too-large
+    ├── DebtTooLarge            debt-too-large
     ├── TooManySlices           too-many-slices
     ├── AccountIsFrozen         account-frozen
     ├── AccountIsClosed         account-closed
@@ -118,7 +121,7 @@ class CommitAboveHold(Refusal):
 
 
 class InsufficientCredits(Refusal):
-    """Facts: ``required_ucr``, ``available_ucr``, ``held_ucr``; ``overdraft_limit_ucr`` where there is one."""
+    """Facts: ``required_ucr``, ``available_ucr``, ``held_ucr``; ``overdraft_limit_ucr`` where one counts."""
 
     code = "insufficient-credits"
 
@@ -127,6 +130,30 @@ class TooManyHolds(Refusal):
     """Facts: ``open_holds``, ``max_open_holds``."""
 
     code = "too-many-holds"
+
+
+class TooManyGrants(Refusal):
+    """The account that would get another grant has as many live ones as it may. Facts: ``grants_max``."""
+
+    code = "too-many-grants"
+
+
+class BalanceTooLarge(Refusal):
+    """The account that would get credits would have more than it may.
+
+    Facts: ``posted_ucr``, ``amount_ucr``, ``posted_max_ucr``.
+    """
+
+    code = "balance-too-large"
+
+
+class DebtTooLarge(Refusal):
+    """The account would owe more than it may: what was spent can be our loss instead.
+
+    Facts: ``debt_ucr`` (with what is claimed), ``amount_ucr``, ``debt_max_ucr``.
+    """
+
+    code = "debt-too-large"
 
 
 class TooManySlices(Refusal):

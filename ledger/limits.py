@@ -30,6 +30,16 @@ SLICES_MAX = 500
 OPEN_HOLDS_MAX = 20_000
 """Most open holds of one account."""
 
+GRANTS_MAX = 1_000
+"""Most live grants of one account with which another may be added. Its row, its answers and what each command looks
+through grow with them. What has ended does not count; what a reversal or a dispute brings back is never refused."""
+
+POSTED_MAX_UCR = 10**17
+"""Most that an account may come to have: a hundred of the largest grants."""
+
+DEBT_MAX_UCR = 10**17
+"""Most that revoking may make an account owe, with what is claimed of it and not spent yet."""
+
 HOLD_LEASE_MAX_S = 7 * 24 * 3600
 GRANT_LIFETIME_MAX_S = 20 * 366 * 24 * 3600
 LATE_FINISH_MAX_S = 3600
@@ -63,10 +73,19 @@ ACCOUNTS_CACHED_MAX = 50_000
 HOLDS_CACHED_MAX = 100_000
 FOLLOWER_BATCH_MAX = 2_000
 
-assert AMOUNT_MAX_UCR * BATCH_COMMANDS_MAX < INT64_MAX, "one batch cannot overflow an account"
+# Every sum of one account lies within twice of these. It owes DEBT_MAX_UCR at most, and beside it an overdraft of at
+# most AMOUNT_MAX_UCR, since one is allowed only up to the policy's limit with all that is owed. What its grants have
+# grows only while posted stays in its bound, and is posted + debt; free, held and frozen are parts of it, but for what
+# is held of the overdraft. One event moves a part of that, or an AMOUNT_MAX_UCR. So a state, a verdict, a hold and a
+# statement's running sums fit 64 bits. What is used of a budget is bounded by its limit, and without one by INT64_MAX.
+# What goes over accounts or over time (totals of books, usage, what was backdated) is summed as ``numeric``.
+assert 2 * (POSTED_MAX_UCR + DEBT_MAX_UCR + AMOUNT_MAX_UCR) < INT64_MAX, "no sum of an account overflows"
+assert AMOUNT_MAX_UCR * BATCH_COMMANDS_MAX < INT64_MAX, "nor what one batch moves"
+assert min(POSTED_MAX_UCR, DEBT_MAX_UCR) >= AMOUNT_MAX_UCR, "the largest grant fits, and can be taken back"
 assert BATCH_COMMANDS_MAX <= QUEUE_COMMANDS_MAX
 assert EVENT_BYTES_MAX <= BATCH_BYTES_MAX
 assert SLICES_MAX * 60 < EVENT_BYTES_MAX, "the longest list of slices fits an event"
+assert SLICES_MAX <= GRANTS_MAX, "the longest transfer fits an account"
 assert LINKED_MAX <= BATCH_COMMANDS_MAX
 assert LATE_FINISH_MAX_S < HOLD_LEASE_MAX_S
 assert REVERSAL_GRACE_S < GRANT_LIFETIME_MAX_S

@@ -99,6 +99,8 @@ _APPROVE = Operation(
         "account-closed",
         "effective-in-future",
         "too-many-slices",
+        "too-many-grants",
+        "balance-too-large",
     ),
     quota="ledger",
 )

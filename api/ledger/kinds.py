@@ -74,6 +74,7 @@ _PREFIXES = {
 _SPENDING = ("account-frozen", "account-closed", "insufficient-credits", "too-many-slices")
 _ON_HOLD = ("hold-unknown", "hold-resolved", "hold-of-job")
 _BUDGETS = ("budget-unknown", "budget-exceeded")
+_ROOM = ("too-many-grants", "balance-too-large")
 _CODE = "customer-request"
 _HOLDS = (
     Kind(
@@ -164,7 +165,14 @@ _DEBITS = (
         subject="undo",
         target="debit_id",
         mints=True,
-        refusals=("debit-unknown", "reverse-above-debit", "overdraft-repaid", "debt-repaid", "effective-in-future"),
+        refusals=(
+            "debit-unknown",
+            "reverse-above-debit",
+            "overdraft-repaid",
+            "debt-repaid",
+            "effective-in-future",
+            "balance-too-large",
+        ),
         example={"reason": _CODE},
     ),
     Kind(
@@ -176,7 +184,7 @@ _DEBITS = (
         make=commands.transfer,
         subject="move",
         mints=True,
-        refusals=(*_SPENDING, "other-organisation"),
+        refusals=(*_SPENDING, *_ROOM, "other-organisation"),
         example={"to_account_id": f"acc_{'0' * 32}", "amount": "10", "reason": "team-budget"},
     ),
 )
@@ -190,7 +198,7 @@ _GRANTS = (
         make=commands.grant,
         subject="grant",
         mints=True,
-        refusals=("account-closed", "effective-in-future"),
+        refusals=("account-closed", "effective-in-future", *_ROOM),
         example={"amount": "100", "kind": "promo", "expires_in_s": 2592000, "reason": "welcome"},
     ),
     Kind(
@@ -238,7 +246,7 @@ _GRANTS = (
         make=commands.revoke,
         subject="grant",
         target="grant_id",
-        refusals=("grant-unknown", "grant-ended", "revoke-above-grant"),
+        refusals=("grant-unknown", "grant-ended", "revoke-above-grant", "debt-too-large"),
         example={"cause": "refund", "amount": "10"},
     ),
 )

@@ -16,6 +16,7 @@ from ledger import errors
 from ledger.domain import events
 from ledger.domain.commands import SetBudget
 from ledger.domain.events import BudgetSubject, BudgetUse, BudgetWindow
+from ledger.limits import INT64_MAX
 
 WINDOWS: tuple[BudgetWindow, ...] = ("once", "day", "week", "month")
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,17 +64,18 @@ class Budgets:
         return tuple(uses)
 
     def allow(self, use: BudgetUse, amount_ucr: int) -> None:
-        """Check that an amount more fits a window.
+        """Check that an amount more fits a window. Without a limit it is what can be stored that bounds a budget.
 
         :raises errors.BudgetExceeded: it does not.
         """
         budget = self.known[use.budget_id]
         used_ucr = self.used_ucr.get(use, 0)
-        if budget.limit_ucr is not None and used_ucr + amount_ucr > budget.limit_ucr:
+        limit_ucr = INT64_MAX if budget.limit_ucr is None else budget.limit_ucr
+        if used_ucr + amount_ucr > limit_ucr:
             resets_at = window_end(budget.window, use.window_start)
             raise errors.BudgetExceeded(
                 budget_id=str(use.budget_id),
-                limit_ucr=budget.limit_ucr,
+                limit_ucr=limit_ucr,
                 used_ucr=used_ucr,
                 required_ucr=amount_ucr,
                 resets_at=None if resets_at is None else resets_at.isoformat().replace("+00:00", "Z"),

@@ -33,21 +33,23 @@ _BETWEEN_S = (0.001, 0.3, 1.0, 7.0, 60.0, 60.0, 600.0, 600.0, 3_600.0)
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How much goes wrong in a run; chances per step."""
+    """How much goes wrong in a run; chances per step. ``narrow``: bounds of accounts lie where they are reached."""
 
     trouble: float
     writers: int
     accounts: int
     remembered: int
+    narrow: bool = False
 
 
 def weather(dice: Dice) -> Weather:
-    """A run's weather: every third is calm."""
+    """A run's weather: every third is calm, and every fourth narrow."""
     return Weather(
         trouble=dice.choose((0.0, 0.02, 0.06)),
         writers=1 + dice.below(3),
         accounts=2 + dice.below(4),
         remembered=dice.choose((1_000, 1_000, 1, 2)),
+        narrow=dice.happens(0.25),
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from ledger import limits
 from ledger.domain.account import Account, Hold, decode_account, encode_account, encode_grant
 from ledger.domain.budgets import Budget
 from ledger.domain.codec import RecordedEvent, is_account_event, tag_of
@@ -23,6 +24,8 @@ from simulation.ledger.server import FOREIGN
 from simulation.model import views
 from simulation.model.answering import Model
 
+OVERDRAFT_MAX_UCR = 500
+"""The largest that a policy of the simulator allows."""
 SEALED = tag_of(VerdictsSealed)
 
 
@@ -99,6 +102,8 @@ class Checks:
         same("invariant_05 frozen", said=account.frozen_ucr, expected=frozen)
         same("invariant_05 open holds", said=account.open_holds, expected=len(pinned))
         same("invariant_32 posted", said=account.posted_ucr, expected=free + held + frozen - debt)
+        must("posted in its bound", holds=account.posted_ucr <= limits.POSTED_MAX_UCR, detail=account)
+        must("owed in its bound", holds=debt <= limits.DEBT_MAX_UCR + OVERDRAFT_MAX_UCR, detail=account)
         same("overdraft held", said=account.overdraft_held_ucr, expected=account.held_ucr - held)
         for grant in grants:
             parts = (grant.free_ucr, grant.held_ucr, grant.frozen_ucr)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
+from ledger import limits
 from ledger.domain import commands
 from simulation.model.state import Book, Budget, No
 from simulation.model.times import text, window_end, window_of
@@ -31,11 +32,12 @@ def allow(book: Book, uses: Uses, amount: int) -> None:
     for budget_id, start in uses:
         budget = book.budgets[budget_id]
         used = book.used.get((budget_id, start), 0)
-        if budget.limit is not None and used + amount > budget.limit:
+        limit = limits.INT64_MAX if budget.limit is None else budget.limit
+        if used + amount > limit:
             raise No(
                 "budget-exceeded",
                 budget_id=str(budget_id),
-                limit_ucr=budget.limit,
+                limit_ucr=limit,
                 used_ucr=used,
                 required_ucr=amount,
                 resets_at=text(window_end(budget.window, start)),

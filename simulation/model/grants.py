@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from ledger import limits
 from ledger.domain import commands
 from simulation.model.debts import owe
 from simulation.model.spending import must_be_open
@@ -34,11 +35,22 @@ def give(book: Book, asked: commands.GrantCredits, now: datetime) -> None:
     must_not_be_ahead(asked.effective_at, now)
     if asked.grant_id in account.grants:
         raise No("grant-exists", grant_id=str(asked.grant_id))
+    must_have_room(account, asked.amount_ucr, buckets=1)
     ends_at = None if asked.lifetime_s is None else after(now, asked.lifetime_s)
     grant = add(book, account, asked.grant_id, asked.amount_ucr)
     grant.kind, grant.priority, grant.ends_at = asked.kind, asked.priority, ends_at
     grant.receipt_id = asked.receipt_id
     book.note(account.account_id, "ledger.credits-granted.v1")
+
+
+def must_have_room(account: Account, amount: int, *, buckets: int) -> None:
+    """No account has more grants, nor more credits, than any may."""
+    if buckets and sum(grant.live for grant in account.grants.values()) + buckets > limits.GRANTS_MAX:
+        raise No("too-many-grants", grants_max=limits.GRANTS_MAX)
+    if account.posted + amount > limits.POSTED_MAX_UCR:
+        raise No(
+            "balance-too-large", posted_ucr=account.posted, amount_ucr=amount, posted_max_ucr=limits.POSTED_MAX_UCR
+        )
 
 
 def add(book: Book, account: Account, grant_id: UUID, amount: int) -> Grant:
@@ -111,12 +123,20 @@ def revoke(book: Book, asked: commands.RevokeCredits) -> None:
     amount = whole if asked.amount_ucr is None else asked.amount_ucr
     if amount > whole:
         raise No("revoke-above-grant", grant_id=str(asked.grant_id), requested_ucr=amount, revocable_ucr=whole)
+    if asked.spent_as == "debt":
+        _must_not_owe_too_much(account, amount - grant.free - grant.frozen)
     ends = asked.amount_ucr is None
     _take(book, account, grant, amount, Claim(0, asked.cause, asked.spent_as == "debt"), ends=ends)
     if ends and grant.kind != "promo" and grant.receipt_id is not None:
         for other in list(account.grants.values()):
             if other.receipt_id == grant.receipt_id and other.kind == "promo" and other.live and not other.over:
                 _take(book, account, other, revocable(other), Claim(0, asked.cause, owed=False), ends=True)
+
+
+def _must_not_owe_too_much(account: Account, amount: int) -> None:
+    owed = account.debt + sum(grant.claimed for grant in account.grants.values())
+    if amount > 0 and owed + amount > limits.DEBT_MAX_UCR:
+        raise No("debt-too-large", debt_ucr=owed, amount_ucr=amount, debt_max_ucr=limits.DEBT_MAX_UCR)
 
 
 def revocable(grant: Grant) -> int:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from ledger.domain import commands
 from simulation.model import budgets
-from simulation.model.grants import add, must_not_be_ahead
+from simulation.model.grants import add, must_have_room, must_not_be_ahead
 from simulation.model.spending import burn, may_spend, must_be_open, must_have, receive
 from simulation.model.state import NIL, Account, Book, Grant, Hold, No, Parts
 from simulation.model.times import after
@@ -37,6 +37,7 @@ def reverse(book: Book, asked: commands.ReverseDebit, now: datetime) -> None:
     taken = {one: _taken_back(account, account.grants[one], part) for one, part in by_grant.items() if one != NIL}
     if any(one.paid for one in taken.values()):
         raise No("debt-repaid", debit_id=str(asked.debit_id))
+    must_have_room(account, amount, buckets=0)
     _shorten(found, amount)
     budgets.count(book, found.uses, -amount)
     book.note(account.account_id, "ledger.credits-reversed.v1")
@@ -133,6 +134,7 @@ def transfer(book: Book, asked: commands.TransferCredits) -> None:
         raise No("other-organisation", to_account_id=str(asked.to_account_id))
     must_be_open(other)
     must_have(account, asked.amount_ucr, overdraft=False)
+    must_have_room(other, asked.amount_ucr, buckets=_burnt(account, asked.amount_ucr))
     parts = burn(account, asked.amount_ucr)
     for grant_id, amount in parts:
         origin = account.grants[grant_id]
@@ -144,6 +146,14 @@ def transfer(book: Book, asked: commands.TransferCredits) -> None:
         arrived.receipt_id = origin.receipt_id
     book.note(account.account_id, "ledger.credits-transferred-out.v1")
     book.note(other.account_id, "ledger.credits-transferred-in.v1")
+
+
+def _burnt(account: Account, amount: int) -> int:
+    """How many grants an amount would come from."""
+    grants = 0
+    for grant in account.burning():
+        grants, amount = grants + (amount > 0), amount - grant.free
+    return grants
 
 
 def part_id(transfer_id: UUID, account: Account, grant_id: UUID, version: int) -> UUID:
@@ -162,6 +172,7 @@ def adjust(book: Book, asked: commands.AdjustBalance, now: datetime) -> None:
         bucket_id = uuid5(asked.adjustment_id, account.account_id.hex)
         if bucket_id in account.grants:
             raise No("grant-exists", grant_id=str(bucket_id))
+        must_have_room(account, asked.amount_ucr, buckets=1)
         add(book, account, bucket_id, asked.amount_ucr)
     else:
         must_have(account, -asked.amount_ucr, overdraft=False)

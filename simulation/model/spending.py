@@ -29,13 +29,14 @@ def burn(account: Account, amount: int) -> Parts:
 
 def must_have(account: Account, amount: int, *, overdraft: bool = True) -> None:
     """Refuse what is not there."""
-    if amount > account.available + (account.overdraft_limit if overdraft else 0):
+    limit = account.overdraft_limit if overdraft else 0
+    if amount > account.available + limit:
         raise No(
             "insufficient-credits",
             required_ucr=amount,
             available_ucr=account.available,
             held_ucr=account.held,
-            **({"overdraft_limit_ucr": account.overdraft_limit} if account.overdraft_limit else {}),
+            **({"overdraft_limit_ucr": limit} if limit else {}),
         )
     slices, left = 0, amount
     for grant in account.burning():

@@ -138,6 +138,36 @@ def open_holds_max(_: Patch) -> None:
     life.refuses(holding(), "too-many-holds", open_holds=1, max_open_holds=1)
 
 
+@bites
+def grants_max(_: Patch) -> None:
+    life = Life()
+    for number in range(limits.GRANTS_MAX):
+        life.grant(UUID(int=0x1000 + number), 1)
+    life.refuses(giving(), "too-many-grants", grants_max=limits.GRANTS_MAX)
+    life.debit(D1, 1)
+    life.decided(giving())
+
+
+@bites
+def posted_max_ucr(_: Patch) -> None:
+    ledger, account_id = world(credit=0)
+    full = [giving(account_id=account_id, grant_id=uuid4(), amount_ucr=limits.AMOUNT_MAX_UCR) for _ in range(101)]
+    verdicts = [ledger.submit(request(command)).verdict for command in full]
+    assert isinstance(verdicts[-2], Done) and verdicts[-2].posted_ucr == limits.POSTED_MAX_UCR
+    assert isinstance(verdicts[-1], Refused) and verdicts[-1].code == "balance-too-large"
+
+
+@bites
+def debt_max_ucr(patch: Patch) -> None:
+    patch.setattr(limits, "DEBT_MAX_UCR", 3)
+    life = Life()
+    life.grant(G1, 4)
+    life.debit(D1, 4)
+    command = commands.RevokeCredits(**WHO, grant_id=G1, cause="refund")
+    life.refuses(command, "debt-too-large", debt_ucr=0, amount_ucr=4, debt_max_ucr=3)
+    life.revoke(G1, 3)
+
+
 # Times
 
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ledger import errors
+from ledger import errors, limits
 from ledger.domain import commands, events
 from ledger.domain.account import Account, Grant
-from ledger.domain.rules.known import Decision, Known, find_grant, iso, may_receive, not_ahead, seen_grant
+from ledger.domain.rules.known import (
+    Decision,
+    Known,
+    find_grant,
+    iso,
+    may_add,
+    may_receive,
+    not_ahead,
+    seen_grant,
+)
 
 
 def due(account: Account, now: datetime) -> Decision:
@@ -22,6 +31,7 @@ def grant(account: Account, known: Known, command: commands.GrantCredits) -> Dec
     not_ahead(command.effective_at, known.now)
     if seen_grant(account, known, command.grant_id):
         raise errors.GrantExists(grant_id=str(command.grant_id))
+    may_add(account, command.amount_ucr)
     lifetime_s = command.lifetime_s
     return [
         events.CreditsGranted(
@@ -100,6 +110,8 @@ def revoke(account: Account, known: Known, command: commands.RevokeCredits) -> D
         raise errors.RevokeAboveGrant(
             grant_id=str(command.grant_id), requested_ucr=wanted_ucr, revocable_ucr=revocable_ucr
         )
+    if command.spent_as == "debt":
+        _may_owe(account, wanted_ucr - found.free_ucr - found.frozen_ucr)
     decision = _revoked(found, command, wanted_ucr)
     if command.amount_ucr is None and found.receipt_id is not None and found.kind != "promo":
         for gift in account.grants:
@@ -108,6 +120,15 @@ def revoke(account: Account, known: Known, command: commands.RevokeCredits) -> D
                 unspent_ucr = gift.free_ucr + gift.frozen_ucr + gift.held_ucr - gift.claim_ucr
                 decision += _revoked(gift, command, unspent_ucr, gift=True)
     return decision
+
+
+def _may_owe(account: Account, amount_ucr: int) -> None:
+    """Check that an account may owe so much more; what is claimed of it may be owed, too."""
+    if amount_ucr <= 0:
+        return
+    owed_ucr = account.debt_ucr + sum(one.claim_ucr for one in account.grants)
+    if owed_ucr + amount_ucr > limits.DEBT_MAX_UCR:
+        raise errors.DebtTooLarge(debt_ucr=owed_ucr, amount_ucr=amount_ucr, debt_max_ucr=limits.DEBT_MAX_UCR)
 
 
 def _owable(found: Grant) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from ledger import errors
+from ledger import errors, limits
 from ledger.domain import events
 from ledger.domain.account import Account, Grant
 from ledger.domain.budgets import Budgets
@@ -64,31 +64,47 @@ def not_ahead(effective_at: datetime | None, now: datetime) -> None:
         raise errors.EffectiveInFuture(effective_at=iso(effective_at))
 
 
+def may_grow(account: Account, amount_ucr: int) -> None:
+    """Check that an account may have so much more.
+
+    :raises errors.BalanceTooLarge: it would have more than any may.
+    """
+    if account.posted_ucr + amount_ucr > limits.POSTED_MAX_UCR:
+        raise errors.BalanceTooLarge(
+            posted_ucr=account.posted_ucr, amount_ucr=amount_ucr, posted_max_ucr=limits.POSTED_MAX_UCR
+        )
+
+
+def may_add(account: Account, amount_ucr: int, grants: int = 1) -> None:
+    """Check that an account has room for new grants that make an amount together.
+
+    :raises errors.TooManyGrants: too many are live already.
+    :raises errors.BalanceTooLarge: as ``may_grow``.
+    """
+    if len(account.grants) + grants > limits.GRANTS_MAX:
+        raise errors.TooManyGrants(grants_max=limits.GRANTS_MAX)
+    may_grow(account, amount_ucr)
+
+
 def affordable(account: Account, amount_ucr: int, *, overdraft: bool = True) -> tuple[Slice, ...]:
     """Slices for an amount; what grants do not cover is overdraft, if the policy and the caller allow it.
 
-    :raises errors.InsufficientCredits: less is available.
+    :raises errors.InsufficientCredits: less is available; the overdraft is told only where it counts.
     :raises errors.TooManySlices: it would take more grants than one event may name.
     """
     limit_ucr = account.overdraft_limit_ucr if overdraft else 0
     if amount_ucr > account.available_ucr + limit_ucr:
-        raise insufficient(account, amount_ucr)
+        raise errors.InsufficientCredits(
+            required_ucr=amount_ucr,
+            available_ucr=account.available_ucr,
+            held_ucr=account.held_ucr,
+            **({"overdraft_limit_ucr": limit_ucr} if limit_ucr else {}),
+        )
     slices = account.burn(amount_ucr)
     if len(slices) > SLICES_MAX:
         raise errors.TooManySlices(slices_max=SLICES_MAX)
     assert overdraft or not slices[-1].overdraft, "what is available lies in grants"
     return slices
-
-
-def insufficient(account: Account, amount_ucr: int) -> errors.InsufficientCredits:
-    """The refusal with its figures; the overdraft is one only where there is any."""
-    limit_ucr = account.overdraft_limit_ucr
-    return errors.InsufficientCredits(
-        required_ucr=amount_ucr,
-        available_ucr=account.available_ucr,
-        held_ucr=account.held_ucr,
-        **({"overdraft_limit_ucr": limit_ucr} if limit_ucr else {}),
-    )
 
 
 def overdrawn(slices: tuple[Slice, ...]) -> Decision:

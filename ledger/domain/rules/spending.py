@@ -15,6 +15,8 @@ from ledger.domain.rules.known import (
     Known,
     affordable,
     find_grant,
+    may_add,
+    may_grow,
     may_receive,
     may_spend,
     not_ahead,
@@ -57,12 +59,14 @@ def reverse(account: Account, known: Known, command: commands.ReverseDebit) -> D
     taken = _taken_back(account, known, slices)
     if any(one.repaid_ucr for one in taken):
         raise errors.DebtIsRepaid(debit_id=str(command.debit_id))
+    amount_ucr = sum(part.amount_ucr for part in slices)
+    may_grow(account, amount_ucr)
     graced = _graced(account, known, slices)
     return [
         events.CreditsReversed(
             reversal_id=command.reversal_id,
             debit_id=command.debit_id,
-            amount_ucr=sum(part.amount_ucr for part in slices),
+            amount_ucr=amount_ucr,
             slices=slices,
             reason=command.reason,
             frozen=refrozen(account, known, slices, {one.grant.grant_id: one.owed_ucr + one.lost_ucr for one in taken}),
@@ -161,6 +165,7 @@ def transfer(account: Account, known: Known, command: commands.TransferCredits) 
         raise errors.OtherOrganisation(to_account_id=str(command.to_account_id))
     may_receive(target)
     slices = affordable(account, command.amount_ucr, overdraft=False)
+    may_add(target, command.amount_ucr, grants=len(slices))
     return [
         events.CreditsTransferredOut(
             transfer_id=command.transfer_id,
@@ -213,8 +218,10 @@ def adjust(account: Account, known: Known, command: commands.AdjustBalance) -> D
         raise errors.SecondOperatorNeeded(operator_id=str(command.operator_id))
     more = command.amount_ucr > 0
     bucket_id = bucket_of(command)
-    if more and seen_grant(account, known, bucket_id):
-        raise errors.GrantExists(grant_id=str(bucket_id))
+    if more:
+        if seen_grant(account, known, bucket_id):
+            raise errors.GrantExists(grant_id=str(bucket_id))
+        may_add(account, command.amount_ucr)
     return [
         events.BalanceAdjusted(
             adjustment_id=command.adjustment_id,

@@ -383,7 +383,7 @@ def test_invariant_03_shares_of_a_cost_basis_add_up_whatever_the_parts(total: in
 
 def test_a_transfer_moves_what_is_available_and_never_an_overdraft() -> None:
     life = rich(overdraft_limit_ucr=9)
-    facts: dict[str, Any] = {"available_ucr": 10, "held_ucr": 0, "overdraft_limit_ucr": 9}
+    facts: dict[str, Any] = {"available_ucr": 10, "held_ucr": 0}
     life.refuses(move(amount_ucr=11), "insufficient-credits", required_ucr=11, **facts)
     life.do(move(amount_ucr=10))
     assert life.sums == (0, 0, 0, 0)
@@ -393,7 +393,7 @@ def test_what_owes_or_is_promised_beyond_grants_cannot_be_moved_away() -> None:
     life = Life(overdraft_limit_ucr=9)
     life.debit(D1, 3)
     life.grant(G1, 8, kind="promo")
-    facts: dict[str, Any] = {"held_ucr": 0, "overdraft_limit_ucr": 9}
+    facts: dict[str, Any] = {"held_ucr": 0}
     life.refuses(move(amount_ucr=6), "insufficient-credits", required_ucr=6, available_ucr=5, **facts)
     life.do(move(amount_ucr=5))
     life = Life(overdraft_limit_ucr=9)
@@ -469,7 +469,7 @@ def test_a_transfer_whose_id_is_used_again_brings_buckets_of_their_own() -> None
 
 def test_less_is_slices_up_to_what_is_available_and_never_debt() -> None:
     life = rich(overdraft_limit_ucr=9)
-    facts: dict[str, Any] = {"available_ucr": 10, "held_ucr": 0, "overdraft_limit_ucr": 9}
+    facts: dict[str, Any] = {"available_ucr": 10, "held_ucr": 0}
     life.refuses(adjusting(-11), "insufficient-credits", required_ucr=11, **facts)
     (adjusted,) = life.do(adjusting(-7))
     assert adjusted == events.BalanceAdjusted(
