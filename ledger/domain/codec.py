@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from ledger.domain.events import AccountEvent, Event
+from ledger.domain.events import AccountEvent, BudgetSet, Event
 
 ACCOUNT_PREFIX = "ledger."
 _ACCOUNT_TAG_DOTS = 2
@@ -50,6 +50,11 @@ def tag_of(kind: type[msgspec.Struct]) -> str:
     tag = kind.__struct_config__.tag
     assert isinstance(tag, str) and "." in tag, f"{kind.__name__} has no tag"
     return tag
+
+
+def is_of_commands(tag: str) -> bool:
+    """Whether a tag belongs to a stream that commands alone write: an account's or a budget's."""
+    return is_account_event(tag) or tag == tag_of(BudgetSet)
 
 
 def encode_event(event: msgspec.Struct) -> NewEvent:

@@ -30,12 +30,13 @@ Filled = tuple[LiteralString | bytes, Sequence[Any]]
 def append(connection: Connection, batch: Append) -> None:
     """Insert a whole batch and commit the open transaction, in one pipeline.
 
-    The database works on one statement while the columns of the next are packed.
+    The database works on one statement while the columns of the next are packed. The commit is a statement as well:
+    psycopg's own, within a pipeline, waits for its answer without sending what a full socket has not taken yet.
     """
     with connection.pipeline():
         for statement in _written(batch):
             connection.execute(*statement)
-        connection.commit()
+        connection.execute("COMMIT")
 
 
 def pack(batch: Append) -> None:

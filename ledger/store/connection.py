@@ -22,7 +22,7 @@ from psycopg.rows import tuple_row
 
 from ledger import errors
 from ledger.domain.account import Hold, decode_parts
-from ledger.domain.codec import RecordedEvent
+from ledger.domain.codec import RecordedEvent, is_of_commands
 from ledger.ports import Clock
 from ledger.store import statements as sql
 from ledger.store.append import Connection, append, append_ahead, pack
@@ -273,7 +273,7 @@ def _read(
         accounts={row[0]: StoredAccount(*row[1:]) for row in accounts},
         holds={row[0]: hold_of(row) for row in holds},
         streams=dict.fromkeys(request.streams, StreamHead(0, GENESIS))
-        | {row[0]: StreamHead(row[1], row[2]) for row in streams},
+        | {row[0]: StreamHead(row[1], row[2], is_of_commands(row[3])) for row in streams},
         waited_s=waited_s,
     )
 

@@ -15,7 +15,7 @@ from ledger import errors, limits
 from ledger.as_of import AsOf
 from ledger.domain.account import STATE_FORMAT, Grant, Hold, decode_account
 from ledger.domain.budgets import Budget
-from ledger.domain.codec import RecordedEvent
+from ledger.domain.codec import RecordedEvent, is_of_commands
 from ledger.domain.events import BudgetUse
 from ledger.domain.evolve import GrantKey
 from ledger.domain.verdicts import Answer
@@ -132,19 +132,16 @@ class MemoryDatabase:
 
     def _stream_head(self, stream_id: UUID) -> StreamHead:
         events = self.streams.get(stream_id)
-        return StreamHead(events[-1].version, events[-1].hash) if events else StreamHead(0, GENESIS)
+        if not events:
+            return StreamHead(0, GENESIS)
+        return StreamHead(events[-1].version, events[-1].hash, is_of_commands(events[-1].tag))
 
     def _append(self, batch: Append) -> float | None:
         if batch.decided_on is not None:
             self._check_decided(batch)
-        keys = [row.key_hash for row in batch.verdicts]
-        if len(set(keys)) < len(keys) or any(key in self.verdicts for key in keys):
-            raise errors.BatchRefused("a key is taken")
+        self._check_new(batch)
         recorded_at = batch.head.recorded_at
         for row in batch.events:
-            stream = self.streams.setdefault(row.stream_id, [])
-            if row.position != len(self.events) + 1 or row.version != len(stream) + 1:
-                raise errors.BatchRefused("a position or version is taken")
             event = RecordedEvent(
                 row.position,
                 row.stream_id,
@@ -157,7 +154,7 @@ class MemoryDatabase:
                 row.hash,
             )
             self.events.append(event)
-            stream.append(event)
+            self.streams.setdefault(row.stream_id, []).append(event)
         self.verdicts.update({row.key_hash: StoredVerdict(row.digests, row.verdict) for row in batch.verdicts})
         self.accounts.update({row.account_id: row for row in batch.accounts})
         self.holds.update({hold.hold_id: msgspec.structs.replace(hold) for hold in batch.holds})
@@ -171,6 +168,17 @@ class MemoryDatabase:
         self.refusals.update({(account_id, day): count for account_id, day, count in batch.refusals})
         self.head = batch.head
         return None if batch.decided_on is None else 0.0
+
+    def _check_new(self, batch: Append) -> None:
+        """All or none: what is refused leaves nothing, as a transaction would."""
+        keys = [row.key_hash for row in batch.verdicts]
+        if len(set(keys)) < len(keys) or any(key in self.verdicts for key in keys):
+            raise errors.BatchRefused("a key is taken")
+        versions = {row.stream_id: len(self.streams.get(row.stream_id, ())) for row in batch.events}
+        for position, row in enumerate(batch.events, len(self.events) + 1):
+            versions[row.stream_id] += 1
+            if (row.position, row.version) != (position, versions[row.stream_id]):
+                raise errors.BatchRefused("a position or version is taken")
 
     def _check_decided(self, batch: Append) -> None:
         since_s = (self._clock.now() - batch.head.recorded_at).total_seconds()

@@ -20,6 +20,7 @@ from eventsourcing.persistence import (
     ListenNotifySubscription,
     Notification,
     ProcessRecorder,
+    ProgrammingError,
     StoredEvent,
     Subscription,
     Tracking,
@@ -28,7 +29,7 @@ from eventsourcing.persistence import (
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
-from ledger.domain.codec import NewEvent
+from ledger.domain.codec import NewEvent, is_of_commands
 from ledger.store import statements as sql
 from ledger.store.append import Connection, insert_events
 from ledger.store.arrays import Column, ColumnDumper, uuids
@@ -68,6 +69,7 @@ class LogRecorder(ApplicationRecorder):
         """Append events; their positions.
 
         :raises IntegrityError: a stream already has one of the versions; nothing was appended.
+        :raises ProgrammingError: a stream is an account's or a budget's; nothing was appended.
         """
         try:
             with self.pool.connection() as connection:
@@ -214,7 +216,9 @@ def append_stored(connection: Connection, stored_events: Sequence[StoredEvent]) 
     head = Head(*last)
     now = head.next_time(clock).astimezone(UTC)
     streams = {UUID(str(event.originator_id)): StreamHead(0, GENESIS) for event in stored_events}
-    for stream_id, version, stream_hash in cursor.execute(sql.STREAMS, [uuids(list(streams))], binary=True):
+    for stream_id, version, stream_hash, tag in cursor.execute(sql.STREAMS, [uuids(list(streams))], binary=True):
+        if is_of_commands(tag):
+            raise ProgrammingError(f"events of {stream_id} come from the ledger's commands alone")
         streams[stream_id] = StreamHead(version, stream_hash)
     link = Link(now, now)
     append = Append(head._replace(recorded_at=now), head.position)

@@ -56,10 +56,10 @@ JOIN holds USING (hold_id)
 """
 
 STREAMS = """
-SELECT s.stream_id, e.originator_version, e.hash
+SELECT s.stream_id, e.originator_version, e.hash, e.topic
 FROM unnest(%b) AS s (stream_id)
 CROSS JOIN LATERAL (
-    SELECT originator_version, hash FROM events
+    SELECT originator_version, hash, topic FROM events
     WHERE originator_id = s.stream_id ORDER BY originator_version DESC LIMIT 1
 ) AS e
 """

@@ -59,7 +59,8 @@ class Appending:
 
     def add(self, stream_id: UUID, event: tuple[str, bytes], key_hash: bytes | None) -> EventRow:
         """Append an event to a stream that the ledger does not read."""
-        row = self._add(stream_id, self.streams.get(stream_id, StreamHead(0, GENESIS)), event, key_hash, None)
+        before = self.streams.get(stream_id, StreamHead(0, GENESIS))[:2]
+        row = self._add(stream_id, before, event, key_hash, None)
         self.streams[stream_id] = StreamHead(row.version, row.hash)
         return row
 

@@ -53,7 +53,7 @@ class Batch:
         request = prepared.request
         seen = self._verdicts.get(prepared.key_hash)
         if seen is not None and not request.dry_run:
-            return self._replay(prepared, seen)
+            return replay(prepared, seen, self.now)
         before, keyed = self._writing.position, self._writing.keyed
         try:
             verdict = self._decide(prepared)
@@ -114,11 +114,6 @@ class Batch:
         event = self._writing.add(SEALS, encode_event(VerdictsSealed(count=len(rows), sha256=digest.hex())), None)
         self._writing.append.verdicts += [row._replace(position=event.position) for row in rows]
 
-    def _replay(self, prepared: Prepared, seen: StoredVerdict | VerdictRow) -> Answer:
-        if field := conflict(seen.digests, prepared):
-            return Answer(refused(errors.KeyConflict(field=field), self.now, prepared.request.subject_id))
-        return Answer(decode_verdict(seen.verdict), replayed=True)
-
     def _decide(self, prepared: Prepared) -> Verdict:
         request = prepared.request
         accounts = [self.known.accounts[account_id] for account_id in prepared.accounts]
@@ -126,20 +121,20 @@ class Batch:
             self._check_readable(accounts)
         answering = accounts[0] if accounts else None
         if request.dry_run:
-            copies = self._try(prepared)
             self._check_streams(request.on_accept)
+            copies = self._try(prepared)
             return self._done(request, None if answering is None else copies.accounts[answering.account_id])
         for account in accounts:
             for event in due(account, self.now):
                 self._writing.apply(account, event, None)
+        if request.on_accept:
+            self._check_streams(request.on_accept)
         try:
             decided = self._decided(prepared, answering)
         except errors.Refusal as refusal:
             if not _lasts(refusal):
                 raise
             return self._refuse(prepared, refusal)
-        if request.on_accept:
-            self._check_streams(request.on_accept)
         for account, command, events in decided:
             self._carry_out(account, command, events, prepared.key_hash)
         if type(request.command) is SetBudget:
@@ -203,14 +198,24 @@ class Batch:
             raise errors.VersionConflict(expected_version=expected, account_version=answering.version)
 
     def _check_streams(self, companions: Sequence[Companion]) -> None:
+        """First of all: who knows a stream as it was is told so, whatever the rules say to his command."""
+        coming: dict[UUID, int] = {}
         for companion in companions:
-            version = self._writing.streams[companion.stream_id].version
+            stream_id = companion.stream_id
+            version = self._writing.streams[stream_id].version + coming.get(stream_id, 0)
+            coming[stream_id] = coming.get(stream_id, 0) + len(companion.events)
+            if self._is_of_commands(stream_id):
+                raise self._fault(ValueError(f"a companion names {stream_id}, whose events come from commands alone"))
             if version != companion.after_version:
                 raise errors.StreamConflict(
-                    stream_id=str(companion.stream_id),
-                    expected_version=companion.after_version,
-                    stream_version=version,
+                    stream_id=str(stream_id), expected_version=companion.after_version, stream_version=version
                 )
+
+    def _is_of_commands(self, stream_id: UUID) -> bool:
+        known = self.known
+        if stream_id in known.accounts or stream_id in known.budgets.known or stream_id == SEALS:
+            return True
+        return self._writing.streams[stream_id].by_commands
 
     def _refuse(self, prepared: Prepared, refusal: errors.Refusal) -> Verdict:
         request = prepared.request
@@ -279,6 +284,13 @@ class Batch:
         if refusal and prepared.accounts and not named:
             self._refused[prepared.key_hash] = prepared.accounts[0]
         self._unnamed.append(row)
+
+
+def replay(prepared: Prepared, seen: StoredVerdict | VerdictRow, now: datetime) -> Answer:
+    """What a key has been answered; a conflict if it was sent with another body."""
+    if field := conflict(seen.digests, prepared):
+        return Answer(refused(errors.KeyConflict(field=field), now, prepared.request.subject_id))
+    return Answer(decode_verdict(seen.verdict), replayed=True)
 
 
 def _account_commands(request: Request) -> list[AccountCommand]:

@@ -2,7 +2,8 @@
 
 One transaction a batch: lock, read back, decide in memory, append, commit, and only then answer. A batch that the
 database refuses for its content is run again in halves until the culprit stands alone. After a lost acknowledgement
-the same batch runs again: its keys, read under the lock, tell what had taken effect.
+the same batch runs again: its keys, read under the lock, tell what had taken effect. One whose append ends the
+connection each time is done one by one, so that a request that cannot be written holds up nobody else for long.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from uuid import UUID
 
 from ledger import errors
 from ledger.domain.verdicts import Answer, refused
+from ledger.writer.batch import replay
 from ledger.writer.deciding import clock_refusal, decide_batch, keep, streams_of
 from ledger.writer.loading import ForeignState, rebuild
 from ledger.writer.memory import Memory
@@ -20,11 +22,17 @@ from ledger.writer.prepare import Prepared
 from ledger.writer.requests import ReadUnderLock, Reconnect, Rollback, UnderLock, WriterRequest
 
 Writing: TypeAlias = Generator[WriterRequest, Any, list[Answer]]
+APPENDS_LOST_MAX = 3
+"""After so many connections that ended over its append, a batch is to blame, and not the database."""
+
+
+class _AppendLost(errors.ConnectionLost):
+    """The connection ended over the append: nobody knows whether it took effect."""
 
 
 def write(batch: Sequence[Prepared], memory: Memory) -> Writing:
     """Answer a batch; answers in the order of the requests."""
-    tries, poisoned = 0, False
+    tries, lost, poisoned = 0, 0, False
     foreign: UUID | None = None
     while True:
         try:
@@ -33,10 +41,16 @@ def write(batch: Sequence[Prepared], memory: Memory) -> Writing:
                 yield Rollback()
                 yield from rebuild(account_id, memory)
             return (yield from _fault(batch[0], memory) if poisoned else _attempt(batch, memory))
-        except errors.ConnectionLost:
+        except errors.ConnectionLost as error:
             memory.forget()
             yield Reconnect(tries)
             tries += 1
+            lost += isinstance(error, _AppendLost)
+            if lost >= APPENDS_LOST_MAX and len(batch) > 1:
+                return (yield from _one_by_one(batch, memory))
+            if lost >= APPENDS_LOST_MAX and not poisoned:
+                memory.faults.append(error)
+                poisoned = True
         except ForeignState as found:
             foreign = found.account_id
         except Exception as fault:
@@ -72,6 +86,13 @@ def _in_halves(batch: Sequence[Prepared], memory: Memory) -> Writing:
     return first + second
 
 
+def _one_by_one(batch: Sequence[Prepared], memory: Memory) -> Writing:
+    answers: list[Answer] = []
+    for item in batch:
+        answers += yield from write([item], memory)
+    return answers
+
+
 def _attempt(batch: Sequence[Prepared], memory: Memory) -> Writing:
     read: UnderLock = yield _question(batch, memory)
     if refusal := clock_refusal(read):
@@ -79,7 +100,10 @@ def _attempt(batch: Sequence[Prepared], memory: Memory) -> Writing:
         return [Answer(refused(refusal, read.clock, item.request.subject_id)) for item in batch]
     unmoved = memory.see(read.head)
     decided = yield from decide_batch(batch, read, memory, unmoved=unmoved)
-    yield Rollback() if decided.append.empty else decided.append
+    try:
+        yield Rollback() if decided.append.empty else decided.append
+    except errors.ConnectionLost as error:
+        raise _AppendLost(str(error)) from error
     keep(decided, read, memory)
     return decided.answers
 
@@ -95,7 +119,9 @@ def _question(batch: Sequence[Prepared], memory: Memory) -> ReadUnderLock:
 
 
 def _fault(item: Prepared, memory: Memory) -> Writing:
-    """Answer a request that cannot be done: nothing of it is written."""
+    """Answer a request that cannot be done: nothing of it is written, unless only the acknowledgement was lost."""
     read: UnderLock = yield _question([item], memory)
     yield Rollback()
+    if (seen := read.verdicts.get(item.key_hash)) is not None and not item.request.dry_run:
+        return [replay(item, seen, read.clock)]
     return [Answer(refused(errors.InternalError(), read.clock, item.request.subject_id))]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from ledger.domain.codec import is_of_commands
 from ledger.writer.requests import (
     AccountRow,
     Append,
@@ -81,8 +82,8 @@ def _holds(asked: ReadAhead, append: Append) -> dict[UUID, Any]:
 def _heads(told: Mapping[UUID, StreamHead], append: Append) -> Mapping[UUID, StreamHead]:
     if not told:
         return told
-    ends = {row.stream_id: StreamHead(row.version, row.hash) for row in append.events if row.stream_id in told}
-    return {**told, **ends}
+    rows = [row for row in append.events if row.stream_id in told]
+    return {**told, **{row.stream_id: StreamHead(row.version, row.hash, is_of_commands(row.tag)) for row in rows}}
 
 
 def _more(asked: ReadMore, told: More, append: Append) -> More:

@@ -29,10 +29,14 @@ class Head(NamedTuple):
 
 
 class StreamHead(NamedTuple):
-    """Where a stream ends; version 0 and zero bytes for one that does not exist."""
+    """Where a stream ends; version 0 and zero bytes for one that does not exist.
+
+    ``by_commands``: an account's or a budget's, whose events come from commands alone.
+    """
 
     version: int
     hash: bytes
+    by_commands: bool = False
 
 
 class Known(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -115,6 +116,7 @@ class _Batch:
         if request.dry_run:
             return self._try(request)
         self._expire(self._book, request)
+        _must_follow(self._book, request.on_accept)
         trial = self._book.fork(accounts_of(request)) if request.linked or request.on_accept else self._book
         before = len(trial.fresh)
         try:
@@ -122,7 +124,6 @@ class _Batch:
         except No as no:
             self._on_refusal(request, no)
             raise
-        _must_follow(self._book, request.on_accept)
         self._model.book = trial
         self._append(request.on_accept)
         self._named = len(trial.fresh) > before
@@ -131,8 +132,8 @@ class _Batch:
     def _try(self, request: Request) -> Done:
         trial = self._book.fork(accounts_of(request))
         self._expire(trial, request)
-        self._decide(trial, request)
         _must_follow(self._book, request.on_accept)
+        self._decide(trial, request)
         return msgspec.structs.replace(self._done(trial, request), position=self._book.position)
 
     def _expire(self, book: Book, request: Request) -> None:
@@ -207,8 +208,10 @@ class _Batch:
 
 
 def _must_follow(book: Book, companions: Sequence[Companion]) -> None:
+    coming = Counter[UUID]()
     for companion in companions:
-        version = book.versions.get(companion.stream_id, 0)
+        version = book.versions.get(companion.stream_id, 0) + coming[companion.stream_id]
+        coming[companion.stream_id] += len(companion.events)
         if version != companion.after_version:
             raise No(
                 "stream-conflict",
