@@ -14,11 +14,10 @@ from ledger.errors import InvalidRequest, Refusal
 from ledger.ids import render
 from ledger.ports import Balance, GrantView, PostedEffective
 from ledger.store.reads import PostgresReader
-from tallystick.cli.common import json_option, print_json, running
+from tallystick.cli.common import json_option, print_json
+from tallystick.cli.database import with_database
 from tallystick.cli.parts import print_facts, read_id
 from tallystick.cli.times import TIME
-from tallystick.read_models import own_pool
-from tallystick.schema import require_migrated
 
 
 class PostedOut(Struct, frozen=True, kw_only=True):
@@ -49,9 +48,7 @@ def command(*, account: UUID, as_json: bool, **points: datetime | int | None) ->
     asked = Points(**points)  # type: ignore[arg-type]  click passes one of each
     if sum(point is not None for point in points.values()) > 1:
         raise click.UsageError("--at-position, --at and --effective exclude each other")
-    with running() as settings, own_pool(settings) as pool:
-        require_migrated(settings)
-        pool.open()
+    with with_database() as (_, pool):
         found = _ask(PostgresReader(pool), account, asked)
     if found is None:
         raise click.ClickException(f"there is no {render('acc', account)}{'' if asked == _NOW else ' as of then'}")
