@@ -14,7 +14,7 @@ from psycopg.rows import BaseRowFactory, args_row, dict_row
 from psycopg_pool import ConnectionPool
 
 from ledger.errors import LedgerError
-from ledger.follower import FoldError, Follower, follow_once, park, register
+from ledger.follower import FoldError, Follower, follow_once, next_position, park, register
 from ledger.limits import FOLLOWER_BATCH_MAX
 from ledger.ports import LedgerWriter
 from ledger.sansio import Commit, Copy, Core, Effect, Run, RunMany, Sleep, Statement, Submit, Table, Wake
@@ -25,6 +25,10 @@ Connection = psycopg.Connection[Any]
 WakeUp = Callable[[str, str], None]
 _POLL_S = 1.0
 _RETRY_S = 0.5
+_PASSING = (psycopg.Error, LedgerError, OSError, MemoryError)
+"""Errors of the database, the network or the machine: what was tried is tried again."""
+_OF_CONTENT = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+"""But what the database refuses for its content it refuses again."""
 _GATHER_S = 0.05
 """Between batches under load: a batch costs nearly the same for ten events as for a hundred."""
 
@@ -158,7 +162,7 @@ class FollowerThread:
                 self._stopping.wait(_GATHER_S)
 
     def _advance(self, follower: Follower, registered: set[str]) -> int:
-        """One batch of one follower; what hinders it does not hinder the others, and is tried again."""
+        """One batch of one follower; what hinders it does not hinder the others, and is tried again if it may pass."""
         try:
             if follower.name not in registered:
                 self._driver.drive(register(follower))
@@ -171,14 +175,48 @@ class FollowerThread:
 
 
 def advance(driver: Driver, follower: Follower) -> int:
-    """Fold one batch; the number of events. An event that cannot be folded parks the follower, loudly."""
+    """Fold one batch; the number of events. An event that cannot be folded parks the follower, loudly.
+
+    Raises only what may pass: errors of the database, the network or the machine.
+    """
     try:
         return driver.drive(follow_once(follower))
-    except FoldError as error:
-        _log.critical("follower %s is parked at event %d: %s", follower.name, error.position, error.reason)
-        driver.drive(follow_once(follower, before=error.position))
-        driver.drive(park(follower, error))
-        return 0
+    except Exception as error:
+        if _may_pass(error):
+            raise
+        return _up_to_the_fault(driver, follower)
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, _PASSING) and not isinstance(error, _OF_CONTENT)
+
+
+def _up_to_the_fault(driver: Driver, follower: Follower) -> int:
+    """Fold event by event until one cannot be folded, which parks the follower; how many were folded.
+
+    None may be such: another process may have done it, or only the batch as a whole was too much.
+    """
+    for folded in range(FOLLOWER_BATCH_MAX):
+        position = driver.drive(next_position(follower))
+        try:
+            if not driver.drive(follow_once(follower, limit=1)):
+                return folded
+        except Exception as error:
+            if _may_pass(error):
+                raise
+            _park(driver, follower, position, error)
+            return folded
+    return FOLLOWER_BATCH_MAX
+
+
+def _park(driver: Driver, follower: Follower, position: int, error: Exception) -> None:
+    """Stop a follower at an event; a fault of ours is told with where it came from, and without the rows it was in."""
+    if not isinstance(error, FoldError):
+        _log.error("follower %s has a fault", follower.name, exc_info=error)
+        first_line = str(error).partition("\n")[0]
+        error = FoldError(position, f"{type(error).__name__}: {first_line}")
+    _log.critical("follower %s is parked at event %d: %s", follower.name, error.position, error.reason)
+    driver.drive(park(follower, position, str(error)))
 
 
 def catch_up(driver: Driver, followers: Sequence[Follower]) -> None:

@@ -2,7 +2,7 @@
 
 A batch is one transaction: claim the follower's row (``SKIP LOCKED``: any process may run any follower), read the
 events behind its position, let it write rows, move the position. An event that it cannot fold parks it with the
-reason; no event is ever skipped.
+reason, be it the event's fault or the follower's; no event is ever skipped.
 """
 
 from __future__ import annotations
@@ -64,10 +64,15 @@ MOVE = Statement(
     "follower-move",
     "UPDATE followers SET position = %(position)s, moved_at = clock_timestamp() WHERE name = %(name)s",
 )
+POSITION = Statement("follower-position", "SELECT position FROM followers WHERE name = %(name)s")
 PARK = Statement(
     "follower-park",
-    "UPDATE followers SET parked_reason = %(reason)s WHERE name = %(name)s AND parked_reason IS NULL",
+    """
+    UPDATE followers SET parked_reason = %(reason)s
+    WHERE name = %(name)s AND parked_reason IS NULL AND position < %(position)s
+    """,
 )
+"""Unless another process has got past the event meanwhile."""
 
 
 def register(follower: Follower) -> Core[None]:
@@ -76,15 +81,13 @@ def register(follower: Follower) -> Core[None]:
     yield Commit()
 
 
-def follow_once(follower: Follower, limit: int = FOLLOWER_BATCH_MAX, *, before: int | None = None) -> Core[int]:
-    """Fold one batch, events ``before`` a position only; how many (0: nothing new, or somebody else has it)."""
+def follow_once(follower: Follower, limit: int = FOLLOWER_BATCH_MAX) -> Core[int]:
+    """Fold one batch; how many events (0: nothing new, or somebody else has it)."""
     claimed: list[Row] = yield Run(CLAIM, {"name": follower.name})
     if not claimed:
         yield Commit()
         return 0
     events: list[RecordedEvent] = yield Run(READ, {"after": claimed[0]["position"], "limit": limit})
-    if before is not None:
-        events = [event for event in events if event.position < before]
     if events:
         yield from follower.fold(events)
         yield Run(MOVE, {"name": follower.name, "position": events[-1].position})
@@ -92,7 +95,14 @@ def follow_once(follower: Follower, limit: int = FOLLOWER_BATCH_MAX, *, before: 
     return len(events)
 
 
-def park(follower: Follower, error: FoldError) -> Core[None]:
-    """Stop a follower at an event it cannot fold; run in a transaction of its own after the rollback."""
-    yield Run(PARK, {"name": follower.name, "reason": str(error)})
+def next_position(follower: Follower) -> Core[int]:
+    """The position of the event that a registered follower folds next."""
+    rows: list[Row] = yield Run(POSITION, {"name": follower.name})
+    yield Commit()
+    return rows[0]["position"] + 1
+
+
+def park(follower: Follower, position: int, reason: str) -> Core[None]:
+    """Stop a follower before the event at a position; run in a transaction of its own after the rollback."""
+    yield Run(PARK, {"name": follower.name, "reason": reason, "position": position})
     yield Commit()
