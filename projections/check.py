@@ -38,7 +38,7 @@ ACCOUNTS = Statement(
 UNITS = Statement(
     "check-units",
     """
-    SELECT a.name, a.commodity, CAST(sum(l.credit - l.debit) AS bigint) AS balance
+    SELECT a.name, a.commodity, sum(l.credit - l.debit) AS balance
     FROM book_legs AS l JOIN book_accounts AS a USING (account_no)
     WHERE a.name = ANY(%(names)s) GROUP BY a.name, a.commodity ORDER BY a.name, a.commodity
     """,
@@ -46,13 +46,14 @@ UNITS = Statement(
 SUMS = Statement(
     "check-sums",
     """
-    SELECT CAST(coalesce(sum(posted_ucr - held_ucr - frozen_ucr + debt_ucr), 0) AS bigint) AS available,
-           CAST(coalesce(sum(frozen_ucr), 0) AS bigint) AS frozen,
-           CAST(coalesce(sum(debt_ucr), 0) AS bigint) AS debt,
-           (SELECT CAST(coalesce(sum(remaining_ucr), 0) AS bigint) FROM holds WHERE state = 'open') AS held
+    SELECT coalesce(sum(posted_ucr - held_ucr - frozen_ucr + debt_ucr), 0) AS available,
+           coalesce(sum(frozen_ucr), 0) AS frozen,
+           coalesce(sum(debt_ucr), 0) AS debt,
+           (SELECT coalesce(sum(remaining_ucr), 0) FROM holds WHERE state = 'open') AS held
     FROM statement_accounts
     """,
 )
+"""Sums over accounts have no bound: they stay ``numeric``, and are whole."""
 _SUMS = ("posted_ucr", "held_ucr", "frozen_ucr", "debt_ucr")
 
 
@@ -151,14 +152,14 @@ def _units() -> Core[list[Difference]]:
     """The unit accounts of the books against statements and open holds; and nothing is between two accounts."""
     row: Row = (yield Run(SUMS, {}))[0]
     wanted = {
-        (chart.AVAILABLE, CREDIT): row["available"],
-        (chart.HELD, CREDIT): row["held"],
-        (chart.FROZEN, CREDIT): row["frozen"],
-        (chart.DEBT, CREDIT): -row["debt"],
+        (chart.AVAILABLE, CREDIT): int(row["available"]),
+        (chart.HELD, CREDIT): int(row["held"]),
+        (chart.FROZEN, CREDIT): int(row["frozen"]),
+        (chart.DEBT, CREDIT): -int(row["debt"]),
     }
     names = [chart.AVAILABLE, chart.HELD, chart.FROZEN, chart.DEBT, chart.MOVING, chart.TRANSFERS]
     rows: list[Row] = yield Run(UNITS, {"names": names})
-    found = {(row["name"], row["commodity"]): row["balance"] for row in rows}
+    found = {(row["name"], row["commodity"]): int(row["balance"]) for row in rows}
     return [
         Difference(books.NAME, 0, f"{name} is {found.get((name, unit), 0)} {unit} in the books, not {expected}")
         for (name, unit) in sorted({*wanted, *found})

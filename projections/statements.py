@@ -86,9 +86,9 @@ USAGE = Statement(
     "usage-days",
     """
     SELECT CAST(recorded_at AT TIME ZONE 'UTC' AS date) AS day,
-           CAST(coalesce(-sum(amount_ucr) FILTER (WHERE kind <> 'reversal'), 0) AS bigint) AS spent_ucr,
+           coalesce(-sum(amount_ucr) FILTER (WHERE kind <> 'reversal'), 0) AS spent_ucr,
            count(*) FILTER (WHERE kind IN ('commit', 'debit')) AS debits,
-           CAST(coalesce(sum(amount_ucr) FILTER (WHERE kind = 'reversal'), 0) AS bigint) AS reversed_ucr
+           coalesce(sum(amount_ucr) FILTER (WHERE kind = 'reversal'), 0) AS reversed_ucr
     FROM statement_lines
     WHERE organisation_id = %(organisation_id)s
       AND (kind IN ('commit', 'debit', 'reversal') OR (kind = 'debt' AND detail = 'overdraft'))

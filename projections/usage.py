@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from psycopg.rows import class_row
+from psycopg.rows import args_row
 from psycopg_pool import ConnectionPool
 
 from projections import statements as sql
@@ -39,5 +40,10 @@ class UsageReader:
         assert first <= last and (last - first).days < DAYS_MAX
         params = {"organisation_id": organisation_id, "first": first, "last": last}
         with self._pool.connection() as connection:
-            cursor = connection.cursor(row_factory=class_row(UsageDay))
+            cursor = connection.cursor(row_factory=args_row(_day))
             return cursor.execute(sql.USAGE.sql.encode(), params).fetchall()
+
+
+def _day(day: date, spent_ucr: Decimal, debits: int, reversed_ucr: Decimal) -> UsageDay:
+    """Sums over accounts and a day have no bound: they come as ``numeric``, and are whole."""
+    return UsageDay(day=day, spent_ucr=int(spent_ucr), debits=debits, reversed_ucr=int(reversed_ucr))
