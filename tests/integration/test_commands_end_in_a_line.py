@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import psycopg
 import pytest
+from psycopg import sql
 
 from ledger.store.postgres import PostgresLedger
 from tallystick.__main__ import main
@@ -164,6 +166,23 @@ def test_on_a_database_that_is_not_migrated_a_command_says_what_to_run(
 ) -> None:
     ended = run(*command, *ON_A_SCHEMA[command], database=empty_database)
     assert refusal(ended).endswith("run tallystick migrate")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("ALTER DATABASE {} SET default_transaction_read_only = on", "in a read-only transaction"),
+        ("ALTER TABLE proof_state RENAME TO elsewhere", "proof_state"),
+    ],
+    ids=["it only reads", "a table is lacking"],
+)
+def test_where_its_database_refuses_a_command_ends_with_a_line(
+    change: str, words: str, run: Run, written: Database
+) -> None:
+    with psycopg.connect(written.superuser_url, autocommit=True) as connection:
+        connection.execute(sql.SQL(change).format(sql.Identifier(written.name)))  # type: ignore[arg-type]  one of ours
+    told = refusal(run("heads", "export", database=written))
+    assert told.startswith("error: the database refuses: ") and words in told
 
 
 @pytest.mark.parametrize("command", WITHOUT_DATABASE, ids=" ".join)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 from random import Random
@@ -222,6 +223,18 @@ def test_a_verdict_twice_is_named_wherever_a_page_ends(
         result = run(other, "import", path)
         assert result.exit_code == 1 and "event 4: a second verdict" in result.output, (page, result.output)
         assert is_empty(other)
+
+
+def test_what_the_database_refuses_of_a_file_ends_in_a_line_too(
+    other: Database, exported: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shorten_a_key(lines: list[bytes]) -> list[bytes]:
+        return [re.sub(rb'^(\["verdict",4,)"[^"]+"', rb'\1"AAAA"', line) for line in lines]
+
+    monkeypatch.setattr("ledger.checks.loading.PAGE", 1)  # a verdict is checked once the next event comes
+    result = run(other, "import", patched(exported, shorten_a_key))
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert f"{exported.parent}" in result.output and is_empty(other)
 
 
 @pytest.mark.parametrize("kind", BROKEN)
