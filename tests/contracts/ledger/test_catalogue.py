@@ -410,7 +410,7 @@ def test_a_dry_run_refuses_what_would_be_refused(world: World) -> None:
     for dry_run in (True, False):
         refusal = refused(world.ledger, wanted, expected_account_version=version, dry_run=dry_run)
         assert (refusal.code, refusal.facts["account_version"]) == ("version-conflict", version + 1)
-    claim = (Companion(account_id, 0, (NewEvent("test.x.v1", b"{}"),)),)
+    claim = (Companion(uuid4(), 3, (NewEvent("test.x.v1", b"{}"),)),)
     for dry_run in (True, False):
         assert refused(world.ledger, wanted, on_accept=claim, dry_run=dry_run).code == "stream-conflict"
 
