@@ -12,7 +12,15 @@ from msgspec import Struct
 
 from ledger import errors
 from ledger.domain import codec, events
-from ledger.domain.codec import RecordedEvent, account_event, as_json, encode_event, is_account_event, tag_of
+from ledger.domain.codec import (
+    RecordedEvent,
+    account_event,
+    as_json,
+    encode_event,
+    is_account_event,
+    is_of_commands,
+    tag_of,
+)
 from ledger.domain.events import Slice
 from ledger.domain.verdicts import Answer, Done, Refused, decode_verdict, encode_verdict, refused
 from tests.support.domain import G1, H1, JOB, NOON, Life, after
@@ -74,6 +82,8 @@ def test_a_tag_says_whose_stream_it_is() -> None:
         ("xledger.credits-held.v1", False),
     ):
         assert is_account_event(tag) is own
+        assert is_of_commands(tag) is (own or tag == "ledger.budget.set.v1")
+    assert is_of_commands("ledger.budget.set.v1")
 
 
 def test_readers_see_an_accounts_event_with_its_fields_named() -> None:
