@@ -81,7 +81,7 @@ LATE = f"""
 SELECT h.position, s.change_ucr, b.*
 FROM log_head AS h
 CROSS JOIN (
-    SELECT coalesce(sum(of_span.change_ucr), 0)::bigint AS change_ucr
+    SELECT coalesce(sum(of_span.change_ucr), 0) AS change_ucr
     FROM unnest(%(spans)s::text[], %(firsts)s::timestamptz[], %(ends)s::timestamptz[]) AS r (span, first, before)
     CROSS JOIN LATERAL (
         SELECT sum(c.change_ucr) AS change_ucr
@@ -160,7 +160,7 @@ class PostgresPast:
             return None
         unseen = (recorded(row[2:]) for row in rows if row[2] is not None)
         unseen_ucr = sum(change_ucr for event in unseen for start, change_ucr in moved(event) if start <= at)
-        return Late(rows[0][0], rows[0][1] + unseen_ucr)
+        return Late(rows[0][0], int(rows[0][1]) + unseen_ucr)
 
     def _rows(self, query: str, params: Any = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:

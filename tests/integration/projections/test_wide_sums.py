@@ -16,11 +16,14 @@ from ledger.drivers import Driver
 from ledger.effective import UPSERT
 from ledger.limits import INT64_MAX
 from ledger.sansio import Commit, Core, Run, Statement
+from ledger.store.past import look
+from ledger.store.postgres import PostgresLedger
 from projections.books import NAME, chart
 from projections.books.model import CREDIT
 from projections.check import check
 from projections.statement import NAME as STATEMENT
 from projections.usage import UsageDay, UsageReader
+from tests.support.ledger import open_account
 from tests.support.servers import Database
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -68,11 +71,16 @@ def test_the_check_adds_up_more_than_one_number_of_64_bits(database: Database, d
     assert f"{chart.HELD} is {2 * INT64_MAX} CREDIT in the books, not 0" in told
 
 
-def test_backdated_events_may_move_more_than_one_number_of_64_bits(driver: Driver) -> None:
-    account_id = uuid4()
+def test_backdated_events_may_move_more_than_one_number_of_64_bits(
+    driver: Driver, pool: ConnectionPool, postgres_ledger: PostgresLedger
+) -> None:
+    account_id = open_account(postgres_ledger)
     for _ in range(2):
         driver.drive(backdated(account_id))
     assert driver.drive(changes()) == [{"change_ucr": 2 * INT64_MAX}]
+    with look(pool) as past:
+        late = past.late(account_id, datetime(2028, 1, 1, tzinfo=UTC))
+    assert late is not None and late.change_ucr == 2 * INT64_MAX
 
 
 def backdated(account_id: UUID) -> Core[None]:
