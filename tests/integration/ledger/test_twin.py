@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -208,6 +209,8 @@ def plain(rows: Iterable[dict[str, Any]]) -> list[Any]:
 def _word(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
+    if isinstance(value, Decimal):
+        return int(value)
     if isinstance(value, str) and value[10:11] == "T":
         return datetime.fromisoformat(value)
     return msgspec.to_builtins(value) if not isinstance(value, bytes | date) else str(value)
