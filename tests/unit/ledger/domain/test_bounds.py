@@ -197,6 +197,25 @@ def test_what_is_our_loss_or_was_not_spent_is_taken_whatever_is_owed() -> None:
 
 
 @pytest.mark.usefixtures("little")
+def test_what_is_frozen_is_taken_and_not_owed() -> None:
+    life = spent(9)
+    life.freeze(G1, 8)
+    life.do(revoking())
+    assert (life.account.debt_ucr, life.account.frozen_ucr) == (9, 0)
+
+
+def test_an_account_that_owes_more_than_the_bound_gives_back_what_it_did_not_spend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    life = spent(15)
+    life.do(revoking(20))
+    monkeypatch.setattr(limits, "DEBT_MAX_UCR", 10)
+    life.do(granting(3, G2))
+    life.do(revoking(3, grant_id=G2))
+    assert (life.account.debt_ucr, life.account.posted_ucr) == (15, -15)
+
+
+@pytest.mark.usefixtures("little")
 def test_what_is_claimed_counts_as_owed() -> None:
     life = Life()
     life.grant(G1, 20)
