@@ -69,6 +69,8 @@ AHEAD_AFTER = 8
 """Batches in a row under the lock in which nobody else has written, before the next is decided ahead."""
 AHEAD_MAX_S = 1.0
 """Longest from the clock by which a batch is decided ahead to its lock; one that waits longer is decided again."""
+APPENDS_LOST_MAX = 3
+"""After so many connections that ended over its append, a batch is to blame, and not the database."""
 ACCOUNTS_CACHED_MAX = 50_000
 HOLDS_CACHED_MAX = 100_000
 FOLLOWER_BATCH_MAX = 2_000

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from ledger import errors
+from ledger import errors, limits
 from ledger.domain.verdicts import Answer, refused
 from ledger.writer.batch import replay
 from ledger.writer.deciding import clock_refusal, decide_batch, keep, streams_of
@@ -22,8 +22,6 @@ from ledger.writer.prepare import Prepared
 from ledger.writer.requests import ReadUnderLock, Reconnect, Rollback, UnderLock, WriterRequest
 
 Writing: TypeAlias = Generator[WriterRequest, Any, list[Answer]]
-APPENDS_LOST_MAX = 3
-"""After so many connections that ended over its append, a batch is to blame, and not the database."""
 
 
 class _AppendLost(errors.ConnectionLost):
@@ -46,9 +44,9 @@ def write(batch: Sequence[Prepared], memory: Memory) -> Writing:
             yield Reconnect(tries)
             tries += 1
             lost += isinstance(error, _AppendLost)
-            if lost >= APPENDS_LOST_MAX and len(batch) > 1:
+            if lost >= limits.APPENDS_LOST_MAX and len(batch) > 1:
                 return (yield from _one_by_one(batch, memory))
-            if lost >= APPENDS_LOST_MAX and not poisoned:
+            if lost >= limits.APPENDS_LOST_MAX and not poisoned:
                 memory.faults.append(error)
                 poisoned = True
         except ForeignState as found:

@@ -33,7 +33,7 @@ _BETWEEN_S = (0.001, 0.3, 1.0, 7.0, 60.0, 60.0, 600.0, 600.0, 3_600.0)
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How much goes wrong in a run; chances per step. ``narrow``: bounds of accounts lie where they are reached."""
+    """How much goes wrong in a run; chances per step. ``narrow``: bounds lie where they are reached."""
 
     trouble: float
     writers: int

@@ -19,8 +19,8 @@ from simulation.ledger.telling import Names, told
 from simulation.ledger.world import World
 from simulation.shrinking import shortest
 
-NARROW = {"POSTED_MAX_UCR": 800, "DEBT_MAX_UCR": 60, "GRANTS_MAX": 2}
-"""Bounds of accounts in some of the runs: so small that a few steps come to them."""
+NARROW = {"POSTED_MAX_UCR": 800, "DEBT_MAX_UCR": 60, "GRANTS_MAX": 2, "APPENDS_LOST_MAX": 1}
+"""Bounds in some of the runs: so small that a few steps come to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def replay(sky: Weather, history: Sequence[Step]) -> Wrong | None:
 
 @contextmanager
 def bounded(sky: Weather) -> Generator[None]:
-    """Within it, bounds of accounts are where a run has them; the ledger and its model look at the same ones."""
+    """Within it, bounds are where a run has them; the ledger and its model look at the same ones."""
     before = {name: getattr(limits, name) for name in NARROW}
     for name, bound in (NARROW if sky.narrow else before).items():
         setattr(limits, name, bound)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from ledger import errors
-from ledger.domain.verdicts import Answer, Refused
-from ledger.limits import REFUSALS_KEPT_PER_ACCOUNT_DAY
+from ledger import errors, limits
+from ledger.domain.verdicts import Answer
 from ledger.ports import Request
 from ledger.writer.core import write
 from ledger.writer.memory import Memory
@@ -95,8 +94,8 @@ class World:
             self.server.make_foreign(step.account_id)
         elif self._at_rest() and step.account_id in self.model.book.accounts:
             day = max(self.clock.now(), self.model.book.recorded_at).date()
-            self.model.refusals[step.account_id, day] = REFUSALS_KEPT_PER_ACCOUNT_DAY - 2
-            self.server.crowd(step.account_id, day, REFUSALS_KEPT_PER_ACCOUNT_DAY - 2)
+            self.model.refusals[step.account_id, day] = limits.REFUSALS_KEPT_PER_ACCOUNT_DAY - 2
+            self.server.crowd(step.account_id, day, limits.REFUSALS_KEPT_PER_ACCOUNT_DAY - 2)
 
     def _at_rest(self) -> bool:
         """Whether no writer has read what it has not used yet."""
@@ -189,6 +188,8 @@ class World:
         if isinstance(told.error, errors.ConnectionLost):
             self.server.leave(writer)
             writer.read = writer.hoped = None
+            if isinstance(writer.asked, Append) and writer.lose(limits.APPENDS_LOST_MAX):
+                self.counts["batches done one by one"] += 1
         if isinstance(writer.asked, Append) and told.error is None:
             assert writer.hoped is not None
             self._finish_segment(writer, writer.hoped)
@@ -212,6 +213,8 @@ class World:
             return
         except Exception as error:
             raise Wrong(f"the core raises {type(error).__name__}", repr(error)) from error
+        if writer.segments[-1].fault:
+            writer.memory.faults.clear()
         if isinstance(writer.asked, ReadUnderLock):
             must("batch cut otherwise", holds=len(writer.asked.keys) == len(writer.segment), detail=writer.asked)
 
@@ -312,14 +315,7 @@ class World:
         if read is None:
             return  # rolled back outside the lock, while an account was rebuilt
         if writer.segments[-1].fault:
-            verdict = Refused(
-                code="internal-error",
-                facts={},
-                transient=False,
-                recorded_at=read.clock,
-                subject_id=segment[0].subject_id,
-            )
-            self._finish_segment(writer, [Answer(verdict)])
+            self._finish_segment(writer, [self.model.given_up(segment[0], read.clock)])
             return
         if writer.hoped is not None:
             must("events", holds=not writer.stale, detail="something was to be written")

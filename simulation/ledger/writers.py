@@ -21,11 +21,15 @@ Batch = tuple[Request, ...]
 
 @dataclass(slots=True)
 class Segment:
-    """A run of requests of the batch that the core works at once; ``fault``: one that is given up."""
+    """A run of requests of the batch that the core works at once.
+
+    ``fault``: one that is given up; ``lost``: so many connections ended over its append.
+    """
 
     start: int
     end: int
     fault: bool = False
+    lost: int = 0
 
 
 @dataclass(slots=True)
@@ -118,3 +122,14 @@ class Writer:
             return
         middle = top.start + (top.end - top.start) // 2
         self.segments += [Segment(middle, top.end), Segment(top.start, middle)]
+
+    def lose(self, most: int) -> bool:
+        """The connection ended over the segment's append: after so many it is tried one by one; whether it is now."""
+        top = self.segments[-1]
+        top.lost += 1
+        if top.lost < most or top.fault:
+            return False
+        self.segments.pop()
+        single = top.end - top.start == 1
+        self.segments += [Segment(one, one + 1, fault=single) for one in reversed(range(top.start, top.end))]
+        return True

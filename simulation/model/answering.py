@@ -58,6 +58,15 @@ class Model:
             self.book.recorded_at = now
         return answers
 
+    def given_up(self, request: Request, clock: datetime) -> Answer:
+        """What is answered to a request that cannot be written: what its key was told, if it was written after all."""
+        seen = self.keys.get(key_of(request))
+        if seen is not None and not request.dry_run:
+            return _again(seen, request, clock)
+        return Answer(
+            Refused(code="internal-error", facts={}, transient=False, recorded_at=clock, subject_id=request.subject_id)
+        )
+
     def _skew(self, clock: datetime, own_clock: datetime) -> int:
         apart, ahead = abs(clock - own_clock), self.book.recorded_at - clock
         if apart > timedelta(seconds=limits.CLOCK_SKEW_MAX_S) or ahead > timedelta(seconds=limits.HEAD_AHEAD_MAX_S):
@@ -80,12 +89,10 @@ class _Batch:
 
     def handle(self, request: Request) -> Answer:
         """Answer one request."""
-        key, body = key_of(request), body_of(request)
+        key = key_of(request)
         seen = self._model.keys.get(key)
         if seen is not None and not request.dry_run:
-            if name := differing(seen.body, body):
-                return Answer(_refused(No("idempotency-key-conflict", field=name), self._now, request))
-            return Answer(seen.verdict, replayed=True)
+            return _again(seen, request, self._now)
         self._named = False
         self._book.moved = []
         try:
@@ -95,7 +102,7 @@ class _Batch:
         if not request.dry_run:
             self._remember(request)
         if not request.dry_run and _kept(request, verdict):
-            self._model.keys[key] = Kept(body, verdict)
+            self._model.keys[key] = Kept(body_of(request), verdict)
             if isinstance(verdict, Refused) or not self._named:
                 self._loose.append(key)
             account_ids = accounts_of(request)
@@ -205,6 +212,12 @@ class _Batch:
         for index, request in enumerate(requests):
             if key_of(request) == key and not request.dry_run:
                 answers[index] = Answer(_refused(no, self._now, request))
+
+
+def _again(seen: Kept, request: Request, now: datetime) -> Answer:
+    if name := differing(seen.body, body_of(request)):
+        return Answer(_refused(No("idempotency-key-conflict", field=name), now, request))
+    return Answer(seen.verdict, replayed=True)
 
 
 def _must_follow(book: Book, companions: Sequence[Companion]) -> None:

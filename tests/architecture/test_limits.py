@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import timedelta
@@ -362,6 +362,21 @@ def ahead_max_s(patch: Patch) -> None:
         clock.pass_s(waited_s)
         with pytest.raises(errors.Overtaken) if refused else nullcontext():
             database.answer(append)
+
+
+@bites
+def appends_lost_max(_: Patch) -> None:
+    for lost, done in ((limits.APPENDS_LOST_MAX - 1, True), (limits.APPENDS_LOST_MAX, False)):
+        ledger, account_id = world()
+        left = iter(range(lost))
+
+        def lose(asked: WriterRequest, moment: str, left: Iterator[int] = left) -> None:
+            if isinstance(asked, Append) and moment == "before" and next(left, None) is not None:
+                raise errors.ConnectionLost("over the append")
+
+        ledger.database.fail = lose
+        wanted = commands.DebitCredits(account_id=account_id, debit_id=D1, amount_ucr=1, reason="x")
+        assert isinstance(ledger.submit(request(wanted)).verdict, Done) is done
 
 
 @bites

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from ledger import errors
+from ledger import errors, limits
 from ledger.domain import commands
 from ledger.domain.account import STATE_FORMAT
 from ledger.domain.verdicts import Done, Refused
@@ -20,7 +20,6 @@ from ledger.ports import Request
 from ledger.store.connection import WriterStore
 from ledger.store.postgres import PostgresLedger
 from ledger.verify import verify
-from ledger.writer.core import APPENDS_LOST_MAX
 from ledger.writer.requests import Append, ReadUnderLock, SnapshotRow, WriterRequest
 from ledger.writer_thread import WriterThread
 from tallystick.clock import SystemClock
@@ -95,7 +94,7 @@ def test_invariant_14_a_request_that_is_given_up_is_looked_up_first(
     database: Database, postgres_ledger: PostgresLedger, last: str
 ) -> None:
     account_id = open_account(postgres_ledger, credit=10)
-    moments = iter(["before"] * (APPENDS_LOST_MAX - 1) + [last])
+    moments = iter(["before"] * (limits.APPENDS_LOST_MAX - 1) + [last])
     writer = WriterThread(CutStore(database.writer_url, lambda _: next(moments, None)), SECRET)
     answer = writer.submit(debit(account_id), timeout_s=60)
     writer.close()
