@@ -71,7 +71,8 @@ class Listener:
     async def wait(self, seconds: float) -> bool:
         """Wait until told something; False when it took too long."""
         try:
-            await asyncio.wait_for(self._told.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
         except TimeoutError:
             return False
         self._told.clear()
@@ -141,7 +142,8 @@ class Hub:
             except (psycopg.Error, Overloaded) as error:
                 _log.warning("the tail of the log waits: %s", error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), TAIL_POLL_S)
+                async with asyncio.timeout(TAIL_POLL_S):
+                    await self._woken.wait()
             self._woken.clear()
 
     async def _advance(self, position: int | None) -> int:

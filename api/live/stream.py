@@ -137,7 +137,8 @@ async def _body(send: Any, content: bytes) -> None:
 
 async def _send(send: Any, message: dict[str, Any]) -> None:
     try:
-        await asyncio.wait_for(send(message), STREAM_SEND_S)
+        async with asyncio.timeout(STREAM_SEND_S):
+            await send(message)
     except (TimeoutError, OSError) as error:
         raise Gone from error
 

@@ -253,8 +253,8 @@ class PageStream:
 
     async def _send(self, message: dict[str, Any]) -> None:
         try:
-            async with self._turn:
-                await asyncio.wait_for(self._send_raw(message), STREAM_SEND_S)
+            async with self._turn, asyncio.timeout(STREAM_SEND_S):
+                await self._send_raw(message)
         except (TimeoutError, OSError) as error:
             raise Gone from error
 

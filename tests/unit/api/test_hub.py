@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -62,7 +62,8 @@ def with_hub(test: Callable[[Hub, FakeLog], Awaitable[Any]]) -> None:
         hub = Hub(log, crossing, NoProgress())
         running = asyncio.create_task(hub.run())
         try:
-            await asyncio.wait_for(test(hub, log), LONG_S)
+            async with asyncio.timeout(LONG_S):
+                await test(hub, log)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -158,6 +159,31 @@ def test_a_wake_up_from_another_thread_saves_the_wait() -> None:
                     assert await listener.wait(LONG_S)
 
     with_hub(test)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_who_is_cancelled_while_being_told_ends_all_the_same(turns: int) -> None:
+    """Otherwise a stream, or the process, would wait for ever for a part that goes on."""
+
+    async def ends(work: Coroutine[Any, Any, Any], tell: Callable[[], None]) -> bool:
+        task = asyncio.create_task(work)
+        await asyncio.sleep(3 * TAIL_POLL_S / 10)
+        tell()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        over = task.done()
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
+        return over or (task.done() and task.cancelled())
+
+    async def test() -> None:
+        hub = Hub(FakeLog(), Crossing(threads=1), NoProgress())
+        with hub.listen(ADA, JOB) as listener:
+            listener.take_moved()
+            assert await ends(listener.wait(LONG_S), listener.tell_moved)
+            assert await ends(hub.run(), hub._woken.set)
+
+    asyncio.run(test())
 
 
 def test_closing_wakes_everybody() -> None:
