@@ -8,6 +8,8 @@ UCR_PER_CREDIT = 1_000_000
 INT64_MAX = 2**63 - 1
 AMOUNT_MAX_UCR = 10**15
 """Largest amount one command may name: a milliard of credits."""
+VALUE_MAX_MICRO = 10**16
+"""Most that one grant may cost, or be worth at list price: ten milliards of the book currency's major unit."""
 
 EVENT_BYTES_MAX = 64 * 1024
 """Largest encoded event."""
@@ -83,6 +85,7 @@ FOLLOWER_BATCH_MAX = 2_000
 # What goes over accounts or over time (totals of books, usage, what was backdated) is summed as ``numeric``.
 assert 2 * (POSTED_MAX_UCR + DEBT_MAX_UCR + AMOUNT_MAX_UCR) < INT64_MAX, "no sum of an account overflows"
 assert AMOUNT_MAX_UCR * BATCH_COMMANDS_MAX < INT64_MAX, "nor what one batch moves"
+assert VALUE_MAX_MICRO * SLICES_MAX < INT64_MAX, "nor what the slices of a transfer cost together"
 assert min(POSTED_MAX_UCR, DEBT_MAX_UCR) >= AMOUNT_MAX_UCR, "the largest grant fits, and can be taken back"
 assert BATCH_COMMANDS_MAX <= QUEUE_COMMANDS_MAX
 assert EVENT_BYTES_MAX <= BATCH_BYTES_MAX

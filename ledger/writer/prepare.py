@@ -251,6 +251,8 @@ _TRACEPARENT_CHARS = (55, 55)
 _RANGES = {
     "amount_ucr": (1, limits.AMOUNT_MAX_UCR),
     "cap_ucr": (1, limits.AMOUNT_MAX_UCR),
+    "cost_micro": (0, limits.VALUE_MAX_MICRO),
+    "list_value_micro": (0, limits.VALUE_MAX_MICRO),
     "keep_ucr": (0, limits.AMOUNT_MAX_UCR),
     "limit_ucr": (0, limits.AMOUNT_MAX_UCR),
     "overdraft_limit_ucr": (0, limits.AMOUNT_MAX_UCR),

@@ -19,7 +19,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ledger.limits import AMOUNT_MAX_UCR
+from ledger.limits import AMOUNT_MAX_UCR, VALUE_MAX_MICRO
 from payments.domain.events import Case, ListedReason
 from payments.domain.money import floor_share, micro_per_minor
 from payments.domain.products import PriceList
@@ -67,6 +67,11 @@ class Credit(Struct, frozen=True, kw_only=True):
     def net_micro(self) -> int:
         """The grant's cost basis."""
         return self.gross_micro - self.tax_micro
+
+    @property
+    def fits_a_grant(self) -> bool:
+        """Whether the ledger takes it as one grant."""
+        return 0 < self.credits_ucr <= AMOUNT_MAX_UCR and max(self.net_micro, self.list_value_micro) <= VALUE_MAX_MICRO
 
 
 class Parked(Struct, frozen=True, kw_only=True):
@@ -119,7 +124,7 @@ def assess(topup: TopUp | None, seen: Observation, terms: Terms) -> Assessment |
         return Assessment(case="no-top-up", value_micro=value_micro)
     assessment = _for_topup(topup, seen, value_micro, terms)
     credit = assessment.credit
-    if credit is None or (len(topup.parts) < RECEIPTS_MAX and 0 < credit.credits_ucr <= AMOUNT_MAX_UCR):
+    if credit is None or (len(topup.parts) < RECEIPTS_MAX and credit.fits_a_grant):
         return assessment
     return unapplied(assessment, "above-limit")
 

@@ -101,7 +101,9 @@ def ucr_per_credit(_: Patch) -> None:
 
 @bites
 def int64_max(_: Patch) -> None:
-    both("cost_micro", giving, limits.INT64_MAX)
+    most = limits.INT64_MAX
+    accepts(giving(), expected_account_version=most)
+    refuses("expected_account_version", giving(), expected_account_version=most + 1)
 
 
 @bites
@@ -114,6 +116,12 @@ def amount_max_ucr(_: Patch) -> None:
     said: dict[str, Any] = WHO | {"adjustment_id": D1, "cause": "correction", "operator_id": G1, "approver_id": G2}
     both("amount_ucr", lambda **more: commands.AdjustBalance(**said | more), limits.AMOUNT_MAX_UCR)
     refuses("amount_ucr", commands.AdjustBalance(**said, amount_ucr=-limits.AMOUNT_MAX_UCR - 1))
+
+
+@bites
+def value_max_micro(_: Patch) -> None:
+    both("cost_micro", giving, limits.VALUE_MAX_MICRO)
+    both("list_value_micro", giving, limits.VALUE_MAX_MICRO)
 
 
 @bites

@@ -108,7 +108,7 @@ def test_a_number_that_cannot_be_told_is_refused_wherever_it_stands(number: Any)
 def test_the_largest_numbers_can_be_sent() -> None:
     most = limits.INT64_MAX
     companion = Companion(uuid4(), most, (EVENT,))
-    request = asking(giving(cost_micro=most), expected_account_version=most, on_accept=(companion,))
+    request = asking(giving(cost_micro=limits.VALUE_MAX_MICRO), expected_account_version=most, on_accept=(companion,))
     assert sent(prepare(request, SECRET))
 
 

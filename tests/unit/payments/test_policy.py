@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from ledger.limits import VALUE_MAX_MICRO
 from payments.domain.policy import Assessment, Ignored, Policy, Terms, assess, fixed_value
 from payments.domain.products import AmountProduct, PackProduct, PriceList, Product
 from payments.domain.quote import make_quote
@@ -249,6 +250,14 @@ def test_more_receipts_than_one_topup_takes_go_to_unapplied() -> None:
     topup.parts = [partial(1, 0) for _ in range(RECEIPTS_MAX)]
     found = decide(topup, paid(1_000))
     assert found.credit is None and found.parked is not None and found.parked.reason == "above-limit"
+
+
+@pytest.mark.parametrize("more_minor", [0, 1])
+def test_money_worth_more_than_one_grant_holds_goes_to_unapplied(more_minor: int) -> None:
+    most_minor = VALUE_MAX_MICRO // 10_000
+    dear = {"list_price_micro": 20_000_000}
+    found = decide(topup_for(**dear), paid(most_minor + more_minor), terms(**dear))
+    assert (found.credit is None) == bool(more_minor) == (found.parked is not None)
 
 
 def test_a_fixed_value_knows_the_book_currency_alone() -> None:
