@@ -2,7 +2,8 @@
 
 Everything sent is fragments of the page, rendered anew from what is true now, so that whoever comes back after a pause
 is right again with the next one. The account's events name new jobs, wherever they were ordered; those are followed
-too. Ends when the session does, when the reader goes away or is too slow, and when the server stops.
+too. Ends when the session does, when the reader goes away or is too slow, when a part of it cannot be read, and when
+the server stops: the page then looks for itself and comes back, which it would not while a stream is open.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -75,6 +77,7 @@ class PageStream:
         self._followed: set[UUID] = set()
         self._turn = asyncio.Lock()
         self._send_raw: Any = None
+        self._over = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve until one of the ends."""
@@ -87,6 +90,7 @@ class PageStream:
                 self._start(self._follow_account(account)),
                 self._start(self._watch()),
                 self._start(_disconnected(receive)),
+                self._start(self._until_over()),
             ]
             for job_id in self._follow.jobs:
                 self._begin(job_id, self._follow_job)
@@ -204,18 +208,28 @@ class PageStream:
 
     def _begin(self, stream_id: UUID, follow: Callable[[UUID, Listener], Coroutine[Any, Any, None]]) -> None:
         """Follow one stream more, unless it is followed already, or too many are."""
-        if stream_id not in self._followed and len(self._tasks) < FOLLOWED_MAX + 3:
+        if stream_id not in self._followed and len(self._tasks) < FOLLOWED_MAX + 4:
             self._followed.add(stream_id)
             self._start(self._listening(stream_id, follow))
 
     async def _listening(self, stream_id: UUID, follow: Callable[[UUID, Listener], Coroutine[Any, Any, None]]) -> None:
         try:
-            with self._services.hub.listen(self._member.organisation_id, stream_id) as heard:
-                await follow(stream_id, heard)
-        except (WorkersError, PaymentsError, TooManyStreams, Overloaded) as error:
+            with contextlib.ExitStack() as listening:
+                await follow(stream_id, self._ear(stream_id, listening))
+        except (WorkersError, PaymentsError) as error:
             _log.debug("%s is not followed: %s", stream_id, error)
         finally:
             self._followed.discard(stream_id)
+
+    def _ear(self, stream_id: UUID, listening: contextlib.ExitStack) -> Listener:
+        """Where no more may listen, one that nobody tells anything: what it is for is looked at every ``PING_S``."""
+        try:
+            return listening.enter_context(self._services.hub.listen(self._member.organisation_id, stream_id))
+        except TooManyStreams:
+            return Listener()
+
+    async def _until_over(self) -> None:
+        await self._over.wait()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -226,8 +240,11 @@ class PageStream:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, Gone):
-            _log.warning("a page's stream lost a part: %s: %s", type(error).__name__, error)
+        if isinstance(error, Gone | Overloaded | psycopg.Error):
+            _log.debug("a page's stream ends: %s: %s", type(error).__name__, error)
+            self._over.set()
+        elif error is not None:
+            _log.warning("a page's stream lost a part", exc_info=error)
 
     async def _end(self) -> None:
         tasks = list(self._tasks)
