@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
+import time
 from collections.abc import Generator
-from threading import Event
+from queue import Empty, SimpleQueue
 
 from tallystick.settings import Settings
 from tallystick.telemetry.core import telemetry
@@ -38,22 +40,43 @@ def parts_of(settings: Settings, component: str) -> Generator[Runtime]:
             parts.close()
 
 
-class Stopping(Event):
-    """An event set by a signal handler.
+class Stopping:
+    """Set once, by a signal handler; waited for by any thread.
 
-    The kernel may hand a signal to any thread, as it does when a paused process goes on; the handler runs on the main
-    thread, and only once that does something: so it never sleeps for long.
+    A handler runs on the main thread in the middle of whatever that does, which mostly is to wait for this very thing:
+    it must want nothing that the waiting holds. ``Event`` and ``Condition`` stand still for ever then; a
+    ``SimpleQueue`` is made to be put into at any moment.
     """
 
+    def __init__(self) -> None:
+        self._set = False
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+
+    def is_set(self) -> bool:
+        """Whether it is time to stop."""
+        return self._set
+
+    def set(self) -> None:
+        """Say that it is time to stop."""
+        self._set = True
+        self._wakes.put(None)
+
     def wait(self, timeout: float | None = None) -> bool:
-        """See ``Event``."""
-        while timeout is None and not super().wait(_TURN_S):
-            continue
-        return super().wait(timeout)
+        """Wait until it is time to stop, or for ``timeout`` seconds; whether it is.
+
+        The kernel may hand a signal to any thread, as it does when a paused process goes on; the handler runs on the
+        main thread, and only once that does something: so it never sleeps for long.
+        """
+        ends = math.inf if timeout is None else time.monotonic() + timeout
+        while not self._set and (left_s := ends - time.monotonic()) > 0:
+            with contextlib.suppress(Empty):
+                self._wakes.get(timeout=min(left_s, _TURN_S))
+                self._wakes.put(None)  # for whoever else waits
+        return self._set
 
 
 def until_stopped() -> Stopping:
-    """An event that SIGTERM and SIGINT set. Call it from the main thread."""
+    """What SIGTERM and SIGINT set. Call it from the main thread."""
     stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import Event
 from typing import Any
 
 import click
@@ -18,7 +17,7 @@ from tallystick.cli.database import with_database
 from tallystick.clock import SystemClock
 from tallystick.errors import NotReady
 from tallystick.heads import head_keys, heads_place
-from tallystick.run_process import until_stopped
+from tallystick.run_process import Stopping, until_stopped
 from tallystick.settings import load
 from tallystick.vaults import open_heads
 
@@ -61,7 +60,7 @@ def export_command(*, place: str | None, every: float | None, as_json: bool) -> 
         signer = head_keys(settings).signer(make=True)
         target = open_heads(place or heads_place(settings), settings)
         exporter = HeadExporter(driver, target, signer, SystemClock())
-        stopping = until_stopped() if every else Event()
+        stopping = until_stopped() if every else Stopping()
         while True:
             if signed := _exported(exporter, driver, again=every is not None):
                 _show(signed, as_json=as_json)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from threading import Event
 
 import click
 
 from tallystick import settings as settings_module
 from tallystick.errors import ServiceError
-from tallystick.run_process import until_stopped
+from tallystick.run_process import Stopping, until_stopped
 from tallystick.run_site import Site, Stopped, running_site
 from tallystick.run_welcome import tries, welcome
 from tallystick.telemetry.logs import log_to
@@ -59,7 +58,7 @@ def greet(site: Site, seconds: float) -> None:
     click.echo("Ctrl-C stops it.")
 
 
-def stay(site: Site, stopping: Event) -> None:
+def stay(site: Site, stopping: Stopping) -> None:
     """Keep every part running until told to stop.
 
     :raises ServiceError: a part dies again and again, or a database of ours does not come back.
