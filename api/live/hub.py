@@ -122,8 +122,9 @@ class Hub:
 
     def wake(self) -> None:
         """Something was appended; may be called from any thread, and need not be."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                self._loop.call_soon_threadsafe(self._woken.set)
 
     def close(self) -> None:
         """Every stream says goodbye and ends."""

@@ -110,10 +110,12 @@ def test_progress_comes_through_redis_and_has_no_id(site: Site) -> None:
             while not saying.wait(0.05):
                 site.runtime.progress.publish(job_id(job), ProgressMessage(kind="progress", fraction=0.25))
 
-        thread = threading.Thread(target=say)
+        thread = threading.Thread(target=say, daemon=True)
         thread.start()
-        heard = first_event(events)
-        saying.set()
+        try:
+            heard = first_event(events)
+        finally:
+            saying.set()
         thread.join()
         assert (heard.name, heard.id, heard.data) == ("progress", None, {"fraction": 0.25})
         ada.post(f"/jobs/{job}/cancel")

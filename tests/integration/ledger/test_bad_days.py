@@ -183,7 +183,7 @@ def test_invariant_30_a_reader_that_tails_the_log_skips_nothing(database: Databa
             while not stop.is_set() or ledgers[0].head() > len(seen):
                 seen.extend(event.position for event in ledgers[0].log(after=len(seen), limit=500))
 
-        reader = threading.Thread(target=tail)
+        reader = threading.Thread(target=tail, daemon=True)
         reader.start()
         accounts = [open_account(ledger, credit=1_000) for ledger in ledgers]
         with ThreadPoolExecutor(9) as threads:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -51,6 +52,7 @@ class Stage:
         self.server = server
         places = [stack.enter_context(short_folder()) for _ in range(2)]
         self.sockets = [place / "writer" / "writer.sock" for place in places]
+        self.places = places
         self.stop = places[0] / "stop"
         self.writers: list[WriterProcess] = []
         for place in places:
@@ -74,10 +76,11 @@ class Stage:
             self.holds[account_id] = holds
         ledger.close()
 
-    def callers(self) -> list[subprocess.Popen[bytes]]:
-        """Processes that ask, begun."""
-        found: list[subprocess.Popen[bytes]] = []
+    def callers(self) -> list[tuple[subprocess.Popen[bytes], Path]]:
+        """Processes that ask, begun, each with the file it writes to: a pipe would be full before long."""
+        found: list[tuple[subprocess.Popen[bytes], Path]] = []
         for number in range(CALLERS):
+            file = self.places[0] / f"caller-{number}"
             plan = Plan(
                 sockets=[str(path) for path in self.sockets],
                 secret=SECRET_KEY,
@@ -88,12 +91,12 @@ class Stage:
                 holds=self.holds,
             )
             command = [sys.executable, "-m", "tests.support.killed_callers"]
-            process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            with file.open("wb") as said:
+                process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=said)
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode(plan))
             process.stdin.close()
-            process.stdin = None
-            found.append(process)
+            found.append((process, file))
         return found
 
     def kill_one(self, kind: str, dice: random.Random) -> None:
@@ -133,7 +136,7 @@ def test_invariant_14_16_24_26_41_42_whatever_is_killed_every_answer_is_true(sta
         stage.kill_one(kind, dice)
     time.sleep(1.0)
     stage.stop.touch()
-    told = [one for process in callers for one in answers_of(process)]
+    told = [one for process, file in callers for one in answers_of(process, file)]
     outcomes = Counter(one.outcome for one in told)
     print(f"seed {seed}, {len(told)} requests: {dict(outcomes)}")  # noqa: T201  for who looks
     with ConnectionPool(stage.server.serving_url, min_size=1, open=True) as pool:
@@ -144,11 +147,10 @@ def test_invariant_14_16_24_26_41_42_whatever_is_killed_every_answer_is_true(sta
     a_hold_is_resolved_once(told)
 
 
-def answers_of(process: subprocess.Popen[bytes]) -> list[Told]:
+def answers_of(process: subprocess.Popen[bytes], file: Path) -> list[Told]:
     """All that a caller was told."""
-    said, _ = process.communicate(timeout=90)
-    assert process.returncode == 0
-    return [msgspec.json.decode(line, type=Told) for line in said.splitlines()]
+    assert process.wait(timeout=90) == 0
+    return [msgspec.json.decode(line, type=Told) for line in file.read_bytes().splitlines()]
 
 
 def every_answer_is_true(connection: psycopg.Connection, told: Sequence[Told]) -> None:

@@ -186,6 +186,19 @@ def test_who_is_cancelled_while_being_told_ends_all_the_same(turns: int) -> None
     asyncio.run(test())
 
 
+def test_a_wake_up_after_the_end_is_nobodys() -> None:
+    hub = Hub(FakeLog(), Crossing(threads=1), NoProgress())
+
+    async def test() -> None:
+        running = asyncio.create_task(hub.run())
+        await asyncio.sleep(0)
+        running.cancel()
+
+    asyncio.run(test())
+    assert hub._loop is not None and hub._loop.is_closed()
+    hub.wake()
+
+
 def test_closing_wakes_everybody() -> None:
     async def test(hub: Hub, _log: FakeLog) -> None:
         with hub.listen(ADA, JOB) as listener:
