@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from ledger.errors import ConnectionLost, LedgerError
+from ledger.lost import is_lost
 from ledger.ports import Clock, Ledger
 from ledger.sansio import Commit, Row, Run, RunMany, Sleep, Statement, Submit, Wake
 from workers.errors import StoreUnavailable
@@ -19,13 +21,13 @@ from workers.generation.asking import HoldOf, Now, Stream
 T = TypeVar("T")
 WakeUp = Callable[[str, str], None]
 _CONNECTION_LIMIT_S = 10.0
-_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 
 class Rows:
     """Statements of one transaction after another, on whatever connection of the pool is free.
 
-    Every failure of the connection is ``ConnectionLost``: whether a commit took effect is then not known.
+    Every failure of the connection is ``ConnectionLost``: whether a commit took effect is then not known. Whatever
+    fails, the transaction is over and the connection is let go.
     """
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
@@ -34,12 +36,9 @@ class Rows:
 
     def run(self, statement: Statement, params: Mapping[str, Any]) -> list[Row]:
         """Run a statement in the open transaction, or begin one."""
-        try:
+        with self._letting_go():
             cursor = self._open().cursor(row_factory=dict_row).execute(statement.sql.encode(), params)
             return cursor.fetchall() if cursor.description else []
-        except _AWAY as error:
-            self.give_back()
-            raise ConnectionLost(str(error)) from error
 
     def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run a statement once per row."""
@@ -50,18 +49,32 @@ class Rows:
         """Commit, and let the connection go."""
         if self._connection is None:
             return
-        try:
+        with self._letting_go():
             self._connection.commit()
-        except _AWAY as error:
-            raise ConnectionLost(str(error)) from error
-        finally:
-            self.give_back()
+        self.give_back()
 
     def give_back(self) -> None:
         """Let the connection go; the pool rolls back what is open and drops what is broken."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.putconn(connection)
+
+    @contextmanager
+    def _letting_go(self) -> Generator[None]:
+        try:
+            yield
+        except Exception as error:
+            lost = is_lost(error, self._connection)
+            if lost:
+                self._close()  # what is asked next is asked of a new one, of another server perhaps
+            self.give_back()
+            if lost:
+                raise ConnectionLost(str(error)) from error
+            raise
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
     def _open(self) -> psycopg.Connection[Any]:
         connection = self._connection
@@ -129,7 +142,9 @@ class CoreDriver:
             return self._around.ledger.submit(effect.request)
         try:
             return self._read(effect)
-        except _AWAY as error:
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise
             raise ConnectionLost(str(error)) from error
 
     def _read(self, effect: Any) -> Any:

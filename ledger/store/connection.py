@@ -23,6 +23,7 @@ from psycopg.rows import tuple_row
 from ledger import errors
 from ledger.domain.account import Hold, decode_parts
 from ledger.domain.codec import RecordedEvent, is_of_commands
+from ledger.lost import is_lost
 from ledger.ports import Clock
 from ledger.store import statements as sql
 from ledger.store.append import Connection, append, append_ahead, pack
@@ -57,7 +58,6 @@ _DRIFT = 0.001
 NOWHERE = Head(0, GENESIS, datetime(1970, 1, 1, tzinfo=UTC))
 """A head that nobody has asked for."""
 _PAUSES_S = (0.0, 0.05, 0.2, 0.5, 1.0)
-_TRY_AGAIN = (pg.OperationalError, pg.InterfaceError)
 
 
 class WriterStore:
@@ -164,12 +164,12 @@ class WriterStore:
             raise errors.Overtaken("the log does not end where the batch was decided") from error
         except pg.ProgramLimitExceeded as error:
             raise errors.BatchRefused(str(error)) from error
-        except _TRY_AGAIN as error:
+        except psycopg.Error as error:
+            if not is_lost(error, self._connection):
+                raise errors.BatchRefused(str(error)) from error
             self._close_appending()
             self._look_elsewhere = True  # what it reconnects to may be another server
             raise errors.ConnectionLost(str(error)) from error
-        except psycopg.Error as error:
-            raise errors.BatchRefused(str(error)) from error
 
     def _rollback(self) -> None:
         try:

@@ -17,7 +17,12 @@ SESSION = " ".join(
         "enable_seqscan": "off",
     }.items()
 )
-"""Options of the writer's connection: it looks up keys and nothing else, by plans that are made once."""
+"""Options of the writer's connection: it looks up keys and nothing else, by plans that are made once.
+
+A writer that stands still under the append lock gives it up after ``transaction_timeout``. The shorter limit for idle
+transactions does not end one that was left by a pipeline, as the writer's are: psycopg sends a Flush behind the last
+Sync, and the server stops that clock at whatever it is sent (seen in PostgreSQL 18).
+"""
 
 LOCK = "SELECT pg_advisory_xact_lock(7411)"
 """The append lock; the number is nothing but ours."""

@@ -41,7 +41,10 @@ class Beat:
 
 
 class Heart:
-    """Beats until stopped. A database that is away is waited for: fencing is the token's work, not ours."""
+    """Beats until stopped. A database that is away is waited for: fencing is the token's work, not ours.
+
+    Whatever else goes wrong is told, and the next beat is tried: without a heart every attempt here would be lost.
+    """
 
     def __init__(self, pool: ConnectionPool[Any], clock: Clock) -> None:
         self._pool = pool
@@ -84,22 +87,30 @@ class Heart:
         while not self._stopping.wait(HEARTBEAT_S):
             with self._lock:
                 beats = list(self._beats.values())
-            if not beats:
-                continue
-            try:
-                self._beat(rows, beats)
-            except ConnectionLost:
-                _log.warning("the heart waits for the database")
+            if beats:
+                self._try_to_beat(rows, beats)
+
+    def _try_to_beat(self, rows: Rows, beats: list[Beat]) -> None:
+        try:
+            self._beat(rows, beats)
+        except ConnectionLost:
+            _log.warning("the heart waits for the database")
+        except Exception:  # noqa: BLE001  told loudly, and every lease here hangs on the next beat
+            _log.exception("the heart missed a beat; trying again")
+        finally:
+            rows.give_back()
 
     def _beat(self, rows: Rows, beats: list[Beat]) -> None:
         attempt_ids = [beat.attempt_id for beat in beats]
         now_s = self._clock.monotonic_s()
-        if now_s - self._renewed_s >= RENEW_S - HEARTBEAT_S:
+        due = now_s - self._renewed_s >= RENEW_S - HEARTBEAT_S
+        if due:
             tokens = [beat.token for beat in beats]
             rows.run(statements.RENEW, {"attempt_ids": attempt_ids, "tokens": tokens, "lease_s": LEASE_S})
-            self._renewed_s = now_s
         found = rows.run(statements.BEAT, {"attempt_ids": attempt_ids})
         rows.commit()
+        if due:  # and what was rolled back is renewed by the next beat
+            self._renewed_s = now_s
         by_id = {row["attempt_id"]: row for row in found}
         for beat in beats:
             beat.see(by_id.get(beat.attempt_id))
