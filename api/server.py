@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -76,9 +77,15 @@ class Connection(AutoHTTPProtocol):
 class Server(uvicorn.Server):
     """Stops within ``STOP_S``, whoever is still connected."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+    def __init__(self, config: uvicorn.Config, hub: Hub, on_signal: Callable[[], None]) -> None:
         super().__init__(config)
         self._hub = hub
+        self._on_signal = on_signal
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See ``uvicorn.Server``: a signal handler, also before and after it serves."""
+        self._on_signal()
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See ``uvicorn.Server``."""
@@ -86,8 +93,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(app: Application, hub: Hub) -> Server:
-    """A server; ``run(sockets=[…])`` serves until SIGINT or SIGTERM, or until ``should_exit`` is set."""
+def make_server(app: Application, hub: Hub, on_signal: Callable[[], None] = lambda: None) -> Server:
+    """A server; ``run(sockets=[…])`` serves until SIGINT or SIGTERM, or until ``should_exit`` is set.
+
+    ``on_signal`` is called in the signal handler, so it must want no lock.
+    """
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -97,7 +107,7 @@ def make_server(app: Application, hub: Hub) -> Server:
         lifespan="on",
         timeout_graceful_shutdown=STOP_S,
     )
-    return Server(config, hub)
+    return Server(config, hub, on_signal)
 
 
 def bind(host: str, port: int) -> socket.socket:

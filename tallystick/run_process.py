@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
+import os
 import signal
 import time
 from collections.abc import Generator
 from queue import Empty, SimpleQueue
+from threading import Event, Thread
 
+from api.limits import STOP_S
+from ledger.limits import SUBMIT_TIMEOUT_S
 from tallystick.settings import Settings
 from tallystick.telemetry.core import telemetry
 from tallystick.telemetry.gauges import TraceSweeper, add_database_gauges
@@ -16,7 +21,17 @@ from tallystick.telemetry.logs import log_to
 from tallystick.tuning import tune_process
 from tallystick.wiring import Runtime, build
 
+_log = logging.getLogger(__name__)
 _TURN_S = 0.5
+_SAY_S = 1.0
+
+STOP_LIMIT_S = 20.0
+"""How long the stop of one process may take, besides jobs in hand; ``compose.yaml`` allows for more."""
+
+STUCK = 124
+"""The exit status of a process that took longer, as ``timeout`` gives it."""
+
+assert max(STOP_S, SUBMIT_TIMEOUT_S) + 5 < STOP_LIMIT_S, "what is in hand may end before"
 
 
 @contextlib.contextmanager
@@ -81,3 +96,30 @@ def until_stopped() -> Stopping:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stopping.set())
     return stopping
+
+
+@contextlib.contextmanager
+def ended_within(limit_s: float, stopping: Stopping) -> Generator[None]:
+    """End this process with status ``STUCK`` if the block still runs ``limit_s`` after ``stopping`` was set.
+
+    A database or node that is away is noticed; one that stands still with its connections open answers nothing and
+    refuses nothing, and whatever waits for it would never end. What a kill leaves is taken up by others.
+    """
+    ended = Event()
+    Thread(target=_end_if_late, args=(limit_s, stopping, ended), name="stop-limit", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _end_if_late(limit_s: float, stopping: Stopping, ended: Event) -> None:
+    while not stopping.wait(_TURN_S):
+        if ended.is_set():
+            return
+    if not ended.wait(limit_s):
+        reason = "told to stop %g s ago, and something that stands still is waited for: ended as it is"
+        saying = Thread(target=_log.error, args=(reason, limit_s), daemon=True)
+        saying.start()
+        saying.join(_SAY_S)  # whoever reads what we log may stand still, too
+        os._exit(STUCK)

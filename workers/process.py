@@ -36,7 +36,7 @@ _KEEPERS = 2
 _ORPHANS_EVERY = 300
 """Sweeps between two looks for orphans: some five minutes."""
 
-_DRAIN_S = 600.0
+DRAIN_S = 600.0
 _MESSAGE_WAIT_MS = 500
 
 
@@ -49,7 +49,7 @@ class WorkerParts:
     ids: Ids
     threads: int = 4
     observe: Observe = field(default=unobserved)
-    drain_s: float = _DRAIN_S
+    drain_s: float = DRAIN_S
 
 
 class WorkerProcess:

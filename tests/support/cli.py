@@ -14,7 +14,7 @@ class Commands:
     """``commands("heads", "export", "--json")`` runs ``tallystick heads export --json``."""
 
     def __init__(self, settings: Settings) -> None:
-        self._environment = {
+        self.environment = {
             "DATABASE_URL": str(settings.database_url),
             "DATABASE_OWNER_URL": str(settings.database_owner_url),
             "DATABASE_WRITER_URL": str(settings.writer_url),
@@ -24,4 +24,4 @@ class Commands:
         }
 
     def __call__(self, *arguments: Any) -> Result:
-        return CliRunner().invoke(tallystick, [str(one) for one in arguments], env=self._environment)
+        return CliRunner().invoke(tallystick, [str(one) for one in arguments], env=self.environment)

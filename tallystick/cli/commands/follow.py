@@ -8,7 +8,7 @@ from ledger.drivers import Driver
 from ledger.store.postgres import PostgresReader
 from tallystick.cli.common import progress_bar, running
 from tallystick.read_models import own_pool, rebuild, rebuildable
-from tallystick.run_process import parts_of, until_stopped
+from tallystick.run_process import STOP_LIMIT_S, ended_within, parts_of, until_stopped
 from tallystick.schema import require_migrated
 from tallystick.settings import Settings
 from tallystick.tuning import tune_process
@@ -30,7 +30,7 @@ def command(*, name: str | None) -> None:
 def follow(settings: Settings) -> None:
     """Run all followers and settlement, woken by every append, until SIGTERM or SIGINT."""
     stopping = until_stopped()
-    with parts_of(settings, "followers") as parts:
+    with ended_within(STOP_LIMIT_S, stopping), parts_of(settings, "followers") as parts:
         background = Background(parts)
         background.start()
         click.echo("following")

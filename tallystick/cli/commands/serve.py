@@ -11,7 +11,7 @@ from api.server import bind, make_server
 from tallystick.cli.common import running
 from tallystick.errors import ServiceError
 from tallystick.pages import pages_of
-from tallystick.run_process import parts_of
+from tallystick.run_process import STOP_LIMIT_S, Stopping, ended_within, parts_of
 from tallystick.schema import require_migrated
 from tallystick.settings import Settings
 from tallystick.telemetry.http import SeenApplication
@@ -36,14 +36,14 @@ def serve(settings: Settings, *, background: bool = True) -> None:
         listening = bind(settings.host, settings.port)
     except OSError as error:
         raise ServiceError("http", f"{settings.host}:{settings.port}: {error.strerror}") from error
-    port = listening.getsockname()[1]
-    with parts_of(settings.with_values(port=port), "api") as parts:
+    port, stopping = listening.getsockname()[1], Stopping()
+    with ended_within(STOP_LIMIT_S, stopping), parts_of(settings.with_values(port=port), "api") as parts:
         services = make_services(parts)
         app = SeenApplication(create_app(services, pages_of(parts)), parts.telemetry, parts.ids)
-        server = make_server(app, services.hub)
+        server = make_server(app, services.hub, stopping.set)
         # The server passes its signal on after it has ended; without handlers of ours it would end us before the rest.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: setattr(server, "should_exit", True))
+            signal.signal(number, server.handle_exit)
         behind = Background(parts, also_wake=services.hub.wake) if background else None
         if behind is not None:
             behind.start()

@@ -12,7 +12,7 @@ from tallystick import settings as settings_module
 from tallystick.embedded import folders
 from tallystick.embedded.services import services, with_secret
 from tallystick.errors import NotReady
-from tallystick.run_process import until_stopped
+from tallystick.run_process import STOP_LIMIT_S, ended_within, until_stopped
 from tallystick.schema import require_migrated
 from tallystick.settings import Settings
 from tallystick.telemetry.core import telemetry
@@ -41,7 +41,11 @@ def write(settings: Settings) -> None:
     """Write until SIGTERM or SIGINT, then finish what was taken. Call it from the main thread."""
     stopping = until_stopped()
     log_to(None, settings, "writer")
-    with telemetry(settings, "writer") as seen, writing(settings, seen):
+    with (
+        ended_within(STOP_LIMIT_S, stopping),
+        telemetry(settings, "writer") as seen,
+        writing(settings, seen),
+    ):
         tune_process()
         _log.info("writing for callers at %s", settings.writer_path)
         click.echo(f"writing for callers at {settings.writer_path}")
