@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 from threading import Event, Thread
 
-import psycopg
-
-from ledger.errors import LedgerError
 from ledger.ports import Clock
 from payments.domain.policy import Terms
 from payments.drivers import PaymentDriver
@@ -52,7 +49,7 @@ class Settler:
 
 
 class SettlerThread:
-    """Runs a settler until stopped."""
+    """Runs a settler until stopped. What goes wrong is told and tried again: what was paid waits in the inbox."""
 
     def __init__(self, settler: Settler, clock: Clock, *, sweep_every_s: float = SWEEP_INTERVAL_S) -> None:
         self._settler = settler
@@ -85,8 +82,8 @@ class SettlerThread:
                     swept_at_s = self._clock.monotonic_s()
                     self._settler.sweep()
                 busy = self._settler.work()
-            except (psycopg.Error, LedgerError, PaymentsError):
-                _log.exception("settlement waits for database or ledger")
+            except Exception:  # noqa: BLE001  told loudly and tried again; without this thread nothing paid is credited
+                _log.exception("settlement cannot go on; trying again")
                 self._stopping.wait(_RETRY_S)
                 continue
             if not busy:

@@ -56,3 +56,5 @@ class Chores:
             chore.do()
         except (psycopg.Error, LedgerError, CustomersError) as error:
             _log.warning("%s is put off: %s", chore.name, error)
+        except Exception:  # noqa: BLE001  told loudly, and the others are done meanwhile
+            _log.exception("%s failed; it is tried again when it is due next", chore.name)

@@ -39,7 +39,9 @@ class LogListener:
                 self._listen()
             except psycopg.OperationalError as error:
                 _log.warning("nobody says when something is appended: %s", error)
-                self._stopping.wait(_TURN_S)
+            except Exception:  # noqa: BLE001  told loudly and tried again; whoever is to be woken looks by itself meanwhile
+                _log.exception("nobody says when something is appended; trying again")
+            self._stopping.wait(_TURN_S)
 
     def _listen(self) -> None:
         with psycopg.connect(self._database_url, autocommit=True) as connection:

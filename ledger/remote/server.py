@@ -11,7 +11,7 @@ import os
 import selectors
 import socket
 from contextlib import suppress
-from threading import Thread
+from threading import Event, Thread
 
 from ledger.ports import Clock
 from ledger.remote import limits, protocol
@@ -23,10 +23,16 @@ from ledger.writer_thread import WriterThread
 _log = logging.getLogger(__name__)
 _READ_BYTES = 1024 * 1024
 _TURN_S = 0.5
+_PAUSE_S = 0.05
+"""After what may go wrong again at once, such as a caller whom there is no file descriptor for."""
 
 
 class WriterServer:
-    """Hands what callers send to a writer's queue. ``listener`` is the caller's; ``stop`` closes the writer too."""
+    """Hands what callers send to a writer's queue. ``listener`` is the caller's; ``stop`` closes the writer too.
+
+    What goes wrong with one caller ends that connection, and what goes wrong else is told: without this thread the
+    writer would live on and hear nobody.
+    """
 
     def __init__(self, writer: WriterThread, listener: socket.socket, secret: bytes, clock: Clock) -> None:
         self._writer = writer
@@ -75,10 +81,17 @@ class WriterServer:
                 ends_s = min(ends_s, self._clock.monotonic_s() + limits.DRAIN_S)
                 if not any(connection.unsent for connection in self._connections):
                     break
-            self._turn()
+            self._try_a_turn()
         for connection in list(self._connections):
             self._end(connection)
         self._selector.close()
+
+    def _try_a_turn(self) -> None:
+        try:
+            self._turn()
+        except Exception:  # noqa: BLE001  told loudly, and the callers are heard on
+            _log.exception("the writer's socket goes on after a fault")
+            _pause()
 
     def _turn(self) -> None:
         for key, events in self._selector.select(_TURN_S):
@@ -106,7 +119,15 @@ class WriterServer:
             connected, _ = self._listener.accept()
         except OSError as error:
             _log.warning("a caller could not be let in: %s", error)
+            _pause()
             return
+        try:
+            self._let_in(connected)
+        except OSError as error:  # it has gone before anybody could ask who it is
+            _log.warning("a caller could not be let in: %s", error)
+            connected.close()
+
+    def _let_in(self, connected: socket.socket) -> None:
         connected.setblocking(False)  # noqa: FBT003  positional there
         if not may_connect(uid := peer_uid(connected)) or len(self._connections) >= limits.CONNECTIONS_MAX:
             _log.warning("refused a caller of user %d", uid)
@@ -114,16 +135,15 @@ class WriterServer:
             return
         enlarge(connected)
         connection = Connection(connected, self._writer, self._wake)
-        self._connections[connection] = self._clock.monotonic_s() + limits.GREETING_LIMIT_S
         self._selector.register(connected, selectors.EVENT_READ, connection)
+        self._connections[connection] = self._clock.monotonic_s() + limits.GREETING_LIMIT_S
 
     def _serve(self, connection: Connection, events: int) -> None:
-        if events & selectors.EVENT_WRITE:
-            connection.flush()
-        if not events & selectors.EVENT_READ:
-            return
         try:
-            self._read(connection)
+            if events & selectors.EVENT_WRITE:
+                connection.flush()
+            if events & selectors.EVENT_READ:
+                self._read(connection)
         except ProtocolError as error:
             _log.warning("a caller does not speak the writer's protocol: %s", error)
             connection.say(Unwelcome(str(error)))
@@ -131,6 +151,9 @@ class WriterServer:
         except BlockingIOError:
             return
         except OSError:
+            connection.over = True
+        except Exception:  # noqa: BLE001  told loudly: what it sent is lost in part, so it must connect again
+            _log.exception("a caller is given up after a fault")
             connection.over = True
 
     def _read(self, connection: Connection) -> None:
@@ -157,3 +180,7 @@ class WriterServer:
         with suppress(KeyError, ValueError):
             self._selector.unregister(connection.socket)
         connection.close()
+
+
+def _pause() -> None:
+    Event().wait(_PAUSE_S)

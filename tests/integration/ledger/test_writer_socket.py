@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import stat
@@ -316,6 +317,44 @@ def test_other_users_are_not_let_in(path: Path, server: WriterServer, monkeypatc
     peer = Raw(path)
     with suppress(ConnectionError):
         assert peer.greet() is None
+
+
+def test_a_caller_that_has_gone_before_it_is_known_keeps_nobody_else_out(
+    path: Path, server: WriterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server
+    gone = [OSError(errno.ENOTCONN, "Socket is not connected")]
+    monkeypatch.setattr("ledger.remote.server.peer_uid", lambda one: _uid_unless(gone, one))
+    with socket.socket(socket.AF_UNIX) as first:
+        first.connect(str(path))
+        with suppress(ConnectionError):
+            assert first.recv(1) == b"", "it is hung up on"
+    assert probe(path, SECRET, timeout_s=30) is None
+    assert not gone
+
+
+def _uid_unless(failures: list[OSError], connected: socket.socket) -> int:
+    if failures:
+        raise failures.pop()
+    return sockets.peer_uid(connected)
+
+
+@pytest.mark.parametrize("where", ["_read", "_look_at"])
+def test_a_fault_over_one_caller_leaves_the_writer_to_the_others(
+    where: str, path: Path, server: WriterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults, real = [ZeroDivisionError("a fault of ours")], getattr(server, where)
+
+    def once(*seen: Any) -> None:
+        if faults:
+            raise faults.pop()
+        real(*seen)
+
+    monkeypatch.setattr(server, where, once)
+    with suppress(ConnectionError):
+        Raw(path).greet()
+    assert probe(path, SECRET, timeout_s=30) is None
+    assert not faults
 
 
 def test_a_stale_socket_is_taken_over(path: Path) -> None:
