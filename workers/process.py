@@ -38,6 +38,7 @@ _ORPHANS_EVERY = 300
 
 DRAIN_S = 600.0
 _MESSAGE_WAIT_MS = 500
+_SWEEPERS_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class WorkerProcess:
         assert 1 <= parts.threads <= THREADS_MAX
         self._parts = parts
         self._workshop = parts.workshop
+        self._clock = parts.workshop.around.clock
         self._turns = Turns(parts.workshop, parts.ids, parts.observe)
         self._stopping = Event()
         self._spare = Semaphore(parts.threads)
@@ -83,15 +85,23 @@ class WorkerProcess:
         """Claim nothing more, finish what is in hand within ``drain_s``, and end."""
         self._turns.stop()
         self._stopping.set()
+        sweepers_end_s = self._clock.monotonic_s() + _SWEEPERS_S
         for thread in self._threads:
-            thread.join(timeout=5.0)
+            thread.join(timeout=max(0.0, sweepers_end_s - self._clock.monotonic_s()))
+        ends_s = self._clock.monotonic_s() + self._parts.drain_s
         self._worker.stop(timeout=round(self._parts.drain_s * 1000))
+        self._wait_for_spare(ends_s)
         self._workshop.heart.stop()
 
     def take_without_redis(self, gpu_class: str) -> None:
         """Take a turn on a thread of its own: what ``actors.Wakes`` falls back to while Redis is away."""
         if not self._stopping.is_set() and self._spare.acquire(blocking=False):
             Thread(target=self._take_spare, args=(gpu_class,), name="spare", daemon=True).start()
+
+    def _wait_for_spare(self, ends_s: float) -> None:
+        """Wait for the attempts that were taken without Redis, which the broker's worker does not know."""
+        for _ in range(self._parts.threads):
+            self._spare.acquire(timeout=max(0.0, ends_s - self._clock.monotonic_s()))
 
     def _take_spare(self, gpu_class: str) -> None:
         try:
