@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import zipfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from tallystick import __version__
+from tests.support import instances
 from tests.support.requirements import ROOT
 from tests.support.wheel import Installed, install
 
@@ -42,12 +44,21 @@ def test_the_command_is_there(installed: Installed, tmp_path: Path) -> None:
     assert "doctor" in installed.run(tmp_path, "tallystick", "--help")
 
 
+@pytest.fixture
+def nothing_elsewhere(tmp_path: Path) -> Generator[None]:
+    """The folder is private, so root has its servers' data elsewhere."""
+    yield
+    instances.remove_moved(tmp_path)
+
+
+@pytest.mark.usefixtures("nothing_elsewhere")
 def test_doctor_is_content_with_an_empty_folder(installed: Installed, tmp_path: Path) -> None:
     installed.run(tmp_path, "tallystick", "migrate")
     assert "FAIL" not in installed.run(tmp_path, "tallystick", "doctor")
     assert [entry.name for entry in tmp_path.iterdir()] == [".tallystick"]
 
 
+@pytest.mark.usefixtures("nothing_elsewhere")
 def test_the_wheel_tells_one_credits_whole_life(installed: Installed, tmp_path: Path) -> None:
     told = installed.run(tmp_path, "tallystick", "demo")
     assert "nothing is left running" in told
