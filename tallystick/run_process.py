@@ -15,7 +15,7 @@ from threading import Event, Thread
 from api.limits import STOP_S
 from ledger.limits import SUBMIT_TIMEOUT_S
 from tallystick.settings import Settings
-from tallystick.telemetry.core import telemetry
+from tallystick.telemetry.core import CLOSE_S, telemetry
 from tallystick.telemetry.gauges import TraceSweeper, add_database_gauges
 from tallystick.telemetry.logs import log_to
 from tallystick.tuning import tune_process
@@ -31,7 +31,7 @@ STOP_LIMIT_S = 20.0
 STUCK = 124
 """The exit status of a process that took longer, as ``timeout`` gives it."""
 
-assert max(STOP_S, SUBMIT_TIMEOUT_S) + 5 < STOP_LIMIT_S, "what is in hand may end before"
+assert max(STOP_S, SUBMIT_TIMEOUT_S) + CLOSE_S < STOP_LIMIT_S, "what is in hand may end before"
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
+from api.limits import STOP_S
 from api.server import bind
 from payments.errors import SandboxBesideLiveKeys
 from payments.sandbox.guard import refuse_beside_live_keys
@@ -25,6 +26,7 @@ from tallystick.embedded.services import services
 from tallystick.errors import NotReady, ServiceError
 from tallystick.run_supervisor import Child, Program, Supervisor
 from tallystick.settings import Settings
+from tallystick.telemetry.core import CLOSE_S
 from tallystick.wiring import address
 
 _log = logging.getLogger(__name__)
@@ -32,8 +34,10 @@ _START_LIMIT_S = 60.0
 _POLL_S = 0.1
 _ANSWER_LIMIT_S = 2.0
 _DRAIN_S = 3.0
-_STOP_LIMIT_S = 6.5
+_STOP_LIMIT_S = 7.5
 """The API cuts its streams after five seconds, a worker its jobs after three; the rest of ten is for the servers."""
+
+assert max(STOP_S, _DRAIN_S) + CLOSE_S < _STOP_LIMIT_S, "also with a collector that does not answer"
 
 _HANDED_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
 """Where Linux says which ports it gives to whoever connects somewhere, or asks for any."""

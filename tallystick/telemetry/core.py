@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from threading import Thread
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, NoOpMeterProvider, Observation
@@ -14,6 +17,10 @@ from tallystick import __version__
 from tallystick.settings import Settings
 from tallystick.telemetry.instruments import Instruments
 from tallystick.telemetry.providers import Providers, providers_for
+
+_log = logging.getLogger(__name__)
+CLOSE_S = 2.0
+"""How long the end of a process waits for a collector that does not answer."""
 
 Reading = tuple[float, Mapping[str, str]]
 """A value with its labels."""
@@ -78,9 +85,19 @@ class Telemetry:
         self._meter.create_observable_gauge(name, [observe], unit, meaning)
 
     def close(self) -> None:
-        """Send what is left and stop; waits a few seconds at most for a collector that does not answer."""
-        for close in self._closers:
-            close()
+        """Send what is left and stop, within ``CLOSE_S``.
+
+        Each on a thread of its own, which does not keep the process: what is left goes in many requests, and the
+        library waits for each, and tries again.
+        """
+        threads = [Thread(target=close, name="telemetry-close", daemon=True) for close in self._closers]
+        for thread in threads:
+            thread.start()
+        ends = time.monotonic() + CLOSE_S
+        for thread in threads:
+            thread.join(max(0.0, ends - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            _log.warning("the collector does not answer in time: what it was not sent is lost")
 
 
 OFF = Telemetry()
