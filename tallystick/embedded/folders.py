@@ -199,7 +199,7 @@ def locked(data_dir: Path) -> Generator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DataFolderBusy(data_dir, _pid_in(descriptor)) from None
+            raise DataFolderBusy(data_dir, holder(data_dir)) from None
         with naming(_SERVICE, data_dir):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -208,8 +208,10 @@ def locked(data_dir: Path) -> Generator[None]:
         os.close(descriptor)
 
 
-def _pid_in(descriptor: int) -> int:
-    content = os.pread(descriptor, 32, 0).strip()
+def holder(data_dir: Path) -> int:
+    """The process that the data folder's lock names, 0 when none: for a moment after it is taken, the one before."""
+    with naming(_SERVICE, data_dir):
+        content = (data_dir / "lock").read_bytes().strip()
     return int(content) if content.isdigit() else 0
 
 

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Generator
 from pathlib import Path
 
-from tallystick.embedded import folders
+from tallystick.embedded import folders, process
 from tallystick.embedded.postgres import EmbeddedPostgres
 from tallystick.embedded.redis import EmbeddedRedis
 from tallystick.errors import DataFolderBusy
@@ -41,10 +41,10 @@ def services(settings: Settings, *, share: bool = True) -> Generator[Settings]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(folders.locked(settings.data_dir))
-        except DataFolderBusy as busy:
+        except DataFolderBusy:
             if not share:
                 raise
-            found = _published(settings, busy)
+            found = _published(settings)
         else:
             found = stack.enter_context(_started(settings))
         yield found
@@ -61,6 +61,7 @@ def with_secret(settings: Settings) -> Settings:
 
 @contextlib.contextmanager
 def _started(settings: Settings) -> Generator[Settings]:
+    (settings.data_dir / _PUBLISHED).unlink(missing_ok=True)  # a killed run's: this one may have its process id
     user = folders.service_user(settings.service_user)
     instance = folders.keep_once(settings.data_dir / "instance", uuid.uuid4().hex)
     home = folders.servers_folder(settings.data_dir, instance, user)
@@ -93,13 +94,18 @@ def _publish(data_dir: Path, addresses: dict[str, str]) -> None:
         making.replace(data_dir / _PUBLISHED)
 
 
-def _published(settings: Settings, busy: DataFolderBusy) -> Settings:
-    """The settings with the addresses of servers that another process of ours runs, waiting while it starts them."""
+def _published(settings: Settings) -> Settings:
+    """The settings with the addresses of servers that another process of ours runs, waiting while it starts them.
+
+    Until that has said who it is, lock and addresses are those of the run before, which no longer lives.
+
+    :raises DataFolderBusy: it says nothing.
+    """
     deadline = time.monotonic() + _PUBLISH_TIMEOUT_S
     while time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError):
             found = json.loads((settings.data_dir / _PUBLISHED).read_text(encoding="utf-8"))
-            if found["pid"] == busy.pid or not busy.pid:
+            if found["pid"] == folders.holder(settings.data_dir) and process.is_alive(found["pid"]):
                 return settings.with_values(**found["addresses"])
         time.sleep(_POLL_S)
-    raise busy
+    raise DataFolderBusy(settings.data_dir, folders.holder(settings.data_dir))
