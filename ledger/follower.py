@@ -3,6 +3,10 @@
 A batch is one transaction: claim the follower's row (``SKIP LOCKED``: any process may run any follower), read the
 events behind its position, let it write rows, move the position. An event that it cannot fold parks it with the
 reason, be it the event's fault or the follower's; no event is ever skipped.
+
+A claim ends with its process, or after ``FOLLOWER_IDLE_MAX_S`` in which that process stood still or could not be
+reached: another one then folds the batch. Not bounded is a process that stands still while it is being sent what it
+read, on a socket of this machine.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from collections.abc import Generator, Sequence
 from typing import Any, Protocol
 
 from ledger.domain.codec import RecordedEvent
-from ledger.limits import FOLLOWER_BATCH_MAX
+from ledger.limits import FOLLOWER_BATCH_MAX, FOLLOWER_IDLE_MAX_S
 from ledger.sansio import Commit, Copy, Core, Row, Run, RunMany, Statement, Wake
 
 Fold = Generator[Run | RunMany | Copy | Wake, Any, None]
@@ -46,11 +50,18 @@ REGISTER = Statement(
 CLAIM = Statement(
     "follower-claim",
     """
-    SELECT position, set_config('enable_seqscan', 'off', TRUE) AS plans FROM followers
+    SELECT
+        position,
+        set_config('enable_seqscan', 'off', TRUE) AS plans,
+        set_config('idle_in_transaction_session_timeout', %(idle_max)s, TRUE) AS idle
+    FROM followers
     WHERE name = %(name)s AND parked_reason IS NULL FOR UPDATE SKIP LOCKED
     """,
 )
-"""Followers look rows up by key: a plan made while a table was empty would read all of it for every batch."""
+"""Followers look rows up by key: a plan made while a table was empty would read all of it for every batch.
+
+Whoever stands still with the row would stop this follower for everybody, since they pass over it: the server ends that.
+"""
 READ = Statement(
     "follower-read",
     """
@@ -83,7 +94,7 @@ def register(follower: Follower) -> Core[None]:
 
 def follow_once(follower: Follower, limit: int = FOLLOWER_BATCH_MAX) -> Core[int]:
     """Fold one batch; how many events (0: nothing new, or somebody else has it)."""
-    claimed: list[Row] = yield Run(CLAIM, {"name": follower.name})
+    claimed: list[Row] = yield Run(CLAIM, {"name": follower.name, "idle_max": f"{FOLLOWER_IDLE_MAX_S}s"})
     if not claimed:
         yield Commit()
         return 0

@@ -63,6 +63,18 @@ from workers.progress import RedisProgress
 from workers.service import JobsParts, JobsService
 
 _POOL_TIMEOUT_S = 5.0
+_CONNECTION_LIMITS = {
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30s",
+}
+"""After which the server ends a session whose process stands still in a transaction, or whose machine is gone.
+
+What it has locked is passed over by everybody else, as if somebody were at work on it. Nobody computes for so long in a
+transaction but followers, who say how long they may.
+"""
 _REDIS_TIMEOUT_S = 2.0
 _READY_TIMEOUT_S = 1.0
 _SWEEP_S = 1.0
@@ -211,15 +223,26 @@ def address(settings: Settings) -> str:
 
 
 def open_pool(database_url: str, most: int) -> ConnectionPool[Any]:
-    """Connections of the serving role; a broken one is noticed before it is handed out."""
+    """Connections of the serving role; a broken one is noticed before it is handed out, and one left alone is ended."""
     return ConnectionPool(
         database_url,
         min_size=1,
         max_size=most,
         timeout=_POOL_TIMEOUT_S,
+        configure=_limit,
         check=ConnectionPool.check_connection,
         open=True,
     )
+
+
+def _limit(connection: psycopg.Connection[Any]) -> None:
+    """Set the limits of a new connection; by a statement, since not every pooler lets them pass at its start."""
+    connection.autocommit = True
+    limits = [list(_CONNECTION_LIMITS), list(_CONNECTION_LIMITS.values())]
+    connection.execute(
+        "SELECT set_config(name, value, FALSE) FROM unnest(%s::text[], %s::text[]) AS t (name, value)", limits
+    )
+    connection.autocommit = False
 
 
 def make_objects(settings: Settings, clock: SystemClock, url: str) -> ObjectStore:

@@ -23,6 +23,7 @@ from ledger.domain.verdicts import Answer, Done, Refused, Verdict
 from ledger.follower import follow_once
 from ledger.ports import Companion, LedgerWriter, Request
 from ledger.remote.client import WriterClient
+from ledger.sansio import Run
 from ledger.store.memory import MemoryDatabase, MemoryLedger
 from ledger.writer.ahead import may_go_ahead
 from ledger.writer.chain import GENESIS
@@ -31,6 +32,7 @@ from ledger.writer.memory import Memory
 from ledger.writer.prepare import prepare
 from ledger.writer.requests import Append, Head, ReadUnderLock, UnderLock, WriterRequest
 from ledger.writer_thread import WriterThread
+from projections.statement import StatementFollower
 from tests.support.domain import D1, G1, G2, H1, NOON, OURS, R1, WHO, Life, after
 from tests.support.ledger import ManualClock, open_account, request
 
@@ -390,6 +392,13 @@ def appends_lost_max(_: Patch) -> None:
 @bites
 def follower_batch_max(_: Patch) -> None:
     assert inspect.signature(follow_once).parameters["limit"].default == limits.FOLLOWER_BATCH_MAX
+
+
+@bites
+def follower_idle_max_s(patch: Patch) -> None:
+    patch.setattr("ledger.follower.FOLLOWER_IDLE_MAX_S", 7)
+    claim = next(follow_once(StatementFollower()))
+    assert isinstance(claim, Run) and claim.params["idle_max"] == "7s"
 
 
 # The queue

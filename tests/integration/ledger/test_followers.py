@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from ledger.domain.codec import RecordedEvent
 from ledger.drivers import Driver, FollowerThread, advance, catch_up
-from ledger.follower import Fold, FoldError
+from ledger.follower import Fold, FoldError, follow_once, register
 from ledger.sansio import Copy, Core, Run, RunMany, Statement, Table, Wake
 from ledger.store.postgres import PostgresLedger
 from tests.support.ledger import hold, open_account
@@ -141,6 +142,43 @@ def test_a_thread_follows_on_wake_up_and_without(
     while positions(database) != [1, 2] and time.monotonic() < deadline:
         time.sleep(0.05)
     thread.stop()
+    assert positions(database) == [1, 2]
+
+
+class Frozen(Notebook):
+    """Stands still in the middle of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen, self.thawed = Event(), Event()
+
+    def fold(self, events: Sequence[RecordedEvent], /) -> Fold:
+        yield Run(COUNT, {})
+        self.frozen.set()
+        assert self.thawed.wait(100)
+        yield from super().fold(events)
+
+
+def test_a_process_that_stands_still_in_a_batch_does_not_stop_its_follower_for_the_others(
+    database: Database, driver: Driver, postgres_ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_account(postgres_ledger, credit=1)
+    driver.drive(register(Notebook()))
+    one = Frozen()
+    with ThreadPoolExecutor(1) as threads:
+        monkeypatch.setattr("ledger.follower.FOLLOWER_IDLE_MAX_S", 3)
+        still = threads.submit(driver.drive, follow_once(one))
+        assert one.frozen.wait(60)
+        monkeypatch.undo()
+        deadline = time.monotonic() + 60
+        while not positions(database) and time.monotonic() < deadline:
+            advance(driver, Notebook())
+            time.sleep(0.05)
+        found = positions(database)
+        one.thawed.set()
+        with pytest.raises(psycopg.Error):
+            still.result()
+    assert found == [1, 2], "everybody else passes over it"
     assert positions(database) == [1, 2]
 
 

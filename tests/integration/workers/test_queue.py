@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,11 +14,14 @@ from msgspec.structs import replace
 from ledger.domain.codec import encode_event
 from ledger.drivers import catch_up
 from ledger.ports import Companion, Request
+from tallystick import wiring
 from tests.support.jobs import Shop, Site
 from tests.support.nodes import StandIn
 from tests.unit.workers.test_job import ACCEPTED
+from workers.attempt.statements import RENEW
 from workers.attempt.work import Claim
-from workers.driving import CoreDriver
+from workers.driving import CoreDriver, Rows
+from workers.limits import LEASE_S
 from workers.queue import sweeps
 from workers.queue.follower import JobsFollower
 from workers.queue.turns import claim_one
@@ -184,6 +188,29 @@ def test_an_attempt_that_nobody_holds_is_taken_over_by_one(queue: Queue) -> None
     (claim,) = claims
     assert claim.attempt_id == dead.attempt_id
     assert claim.token != dead.token
+
+
+def test_an_attempt_whose_worker_stands_still_while_it_renews_its_lease_is_taken_over(
+    queue: Queue, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.job(uuid4())
+    queue.follow()
+    queue.node("a")
+    dead = queue.claim()
+    assert dead is not None
+    with queue.shop.parts.pool.connection() as connection:
+        connection.execute("UPDATE attempts SET lease_until = clock_timestamp() - interval '1 second'")
+    monkeypatch.setitem(wiring._CONNECTION_LIMITS, "idle_in_transaction_session_timeout", "3s")
+    with wiring.open_pool(site.database_url, 1) as pool:
+        frozen = Rows(pool)
+        frozen.run(RENEW, {"attempt_ids": [dead.attempt_id], "tokens": [dead.token], "lease_s": LEASE_S})
+        claim, deadline = None, time.monotonic() + 60
+        while claim is None and time.monotonic() < deadline:
+            claim = queue.claim()
+            time.sleep(0.05)
+        frozen.give_back()
+    assert claim is not None, "it is passed over for as long as that worker stands still"
+    assert claim.attempt_id == dead.attempt_id and claim.token != dead.token
 
 
 def test_a_job_without_time_to_run_is_not_begun(queue: Queue) -> None:
