@@ -18,7 +18,9 @@ from tallystick.writer_probe import unavailable
 
 CONNECT_TIMEOUT_S = 5
 CLOCK_SKEW_MAX_S = 30.0
-POSTGRES_VERSION_MIN = 160_000
+POSTGRES_VERSION_MIN = 170_000
+"""The first with ``transaction_timeout``, by which a writer that stands still gives up the append lock."""
+
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 _NOT_DURABLE = {"off", "local"}
 _FORBIDDEN = ("UPDATE", "DELETE", "TRUNCATE")
@@ -86,7 +88,9 @@ def _reached(name: str, connection: psycopg.Connection[TupleRow]) -> Finding:
     info = connection.info
     ok = info.server_version >= POSTGRES_VERSION_MIN
     seen = f"PostgreSQL {info.server_version // 10_000} as {info.user} on {info.host or 'localhost'}"
-    return Finding(name, ok=ok, seen=seen, remedy="" if ok else "PostgreSQL 16 or newer is needed")
+    return Finding(
+        name, ok=ok, seen=seen, remedy="" if ok else f"PostgreSQL {POSTGRES_VERSION_MIN // 10_000} or newer is needed"
+    )
 
 
 def _serving_findings(connection: psycopg.Connection[TupleRow], url: str) -> Iterator[Finding]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
+from tallystick import doctor
 from tallystick.doctor import Finding, examine
 from tallystick.settings import Settings
+from tests.support.requirements import ROOT
 from tests.support.servers import Database
 from tests.support.writers import short_folder, store_of, writer_at
 
@@ -16,6 +19,12 @@ def wrong(settings: Settings) -> list[Finding]:
 
 def test_nothing_is_wrong_with_a_migrated_installation(settings: Settings) -> None:
     assert wrong(settings) == []
+
+
+def test_a_server_older_than_the_readme_asks_for_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"| PostgreSQL ≥ {doctor.POSTGRES_VERSION_MIN // 10_000} |" in (ROOT / "README.md").read_text()
+    monkeypatch.setattr(doctor, "POSTGRES_VERSION_MIN", 990_000)
+    assert {found.remedy for found in wrong(settings)} == {"PostgreSQL 99 or newer is needed"}
 
 
 def test_serving_as_the_owner_is_wrong(settings: Settings, database: Database) -> None:
