@@ -255,7 +255,7 @@ def test_more_receipts_than_one_topup_takes_go_to_unapplied() -> None:
 @pytest.mark.parametrize("more_minor", [0, 1])
 def test_money_worth_more_than_one_grant_holds_goes_to_unapplied(more_minor: int) -> None:
     most_minor = VALUE_MAX_MICRO // 10_000
-    dear = {"list_price_micro": 20_000_000}
+    dear: dict[str, Any] = {"list_price_micro": 20_000_000}
     found = decide(topup_for(**dear), paid(most_minor + more_minor), terms(**dear))
     assert (found.credit is None) == bool(more_minor) == (found.parked is not None)
 
