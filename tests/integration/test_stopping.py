@@ -28,6 +28,7 @@ from workers.process import DRAIN_S
 STARTED_WITHIN_S = 60.0
 JOINED_WITHIN_S = 60.0
 ENDED_WITHIN_S = STOP_LIMIT_S + 40.0
+HANGS_S = 3.0
 
 SIGNALLED_AT_ANY_STEP = """
 import os, signal, sys
@@ -156,7 +157,8 @@ def test_sigterm_ends_every_process_while_the_database_stands_still(
         for process in others:
             first_line(process)
         freeze()
-        stack.enter_context(request_that_hangs(url))
+        while not stack.enter_context(asking(url)):
+            freeze()  # somebody else had the connection that was there
         for process in (serving, *others):
             process.terminate()
         statuses = [process.wait(ENDED_WITHIN_S) for process in (serving, *others)]
@@ -192,10 +194,10 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 @contextlib.contextmanager
-def request_that_hangs(url: str) -> Generator[None]:
-    """A request that waits for the database; whoever answers the next one has read it."""
+def asking(url: str) -> Generator[bool]:
+    """A request that wants the database; whether it hangs. On a connection that is made now it would be answered."""
     address = httpx.URL(url)
-    with socket.create_connection((address.host, address.port or 80)) as asking:
-        asking.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert httpx.get(f"{url}/healthz", timeout=ENDED_WITHIN_S, trust_env=False).is_success
-        yield
+    with socket.create_connection((address.host, address.port or 80)) as connection:
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert httpx.get(f"{url}/healthz", timeout=ENDED_WITHIN_S, trust_env=False).is_success, "it has been read"
+        yield not select.select([connection], [], [], HANGS_S)[0]

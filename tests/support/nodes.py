@@ -50,6 +50,10 @@ class StandIn:
         body = {"fault": fault, "prompt_id": None if prompt_id is None else str(prompt_id), "seconds": seconds}
         self._control.post("/script", json=body).raise_for_status()
 
+    def behave(self) -> None:
+        """Forget all that was scripted and has not happened: its prompt was never posted."""
+        self._control.delete("/script").raise_for_status()
+
     def accepted(self) -> list[str]:
         """List the prompt ids that were queued, in order, repeats included."""
         return self._control.get("/accepted").json()

@@ -186,6 +186,7 @@ def person(stage: Stage, browser: Browser, **options: Any) -> Generator[Person]:
         yield found
     finally:
         context.close()
+        stage.node.behave()  # a job cancelled before it was posted leaves its script to the next test's
 
 
 def _note(someone: Person, message: ConsoleMessage) -> None:
