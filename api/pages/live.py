@@ -208,7 +208,7 @@ class PageStream:
 
     def _begin(self, stream_id: UUID, follow: Callable[[UUID, Listener], Coroutine[Any, Any, None]]) -> None:
         """Follow one stream more, unless it is followed already, or too many are."""
-        if stream_id not in self._followed and len(self._tasks) < FOLLOWED_MAX + 4:
+        if stream_id not in self._followed and len(self._followed) < FOLLOWED_MAX:
             self._followed.add(stream_id)
             self._start(self._listening(stream_id, follow))
 

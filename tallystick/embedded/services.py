@@ -61,7 +61,8 @@ def with_secret(settings: Settings) -> Settings:
 
 @contextlib.contextmanager
 def _started(settings: Settings) -> Generator[Settings]:
-    (settings.data_dir / _PUBLISHED).unlink(missing_ok=True)  # a killed run's: this one may have its process id
+    with folders.naming("data folder", settings.data_dir):
+        (settings.data_dir / _PUBLISHED).unlink(missing_ok=True)  # a killed run's: this one may have its process id
     user = folders.service_user(settings.service_user)
     instance = folders.keep_once(settings.data_dir / "instance", uuid.uuid4().hex)
     home = folders.servers_folder(settings.data_dir, instance, user)

@@ -18,6 +18,7 @@ from api.live.feed import NoProgress
 from api.live.hub import Hub
 from api.live.stream import Gone
 from api.pages import live
+from api.pages.limits import FOLLOWED_MAX
 from api.pages.live import Follow, PageStream
 from workers.errors import JobUnknown
 
@@ -38,20 +39,20 @@ class FakeLoader:
 
 
 class Reader:
-    """Reads a page's stream of one job until it leaves."""
+    """Reads a page's stream of one job, or more, until it leaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more: UUID) -> None:
         self.loader = FakeLoader()
         self.hub = Hub(cast("Any", None), Crossing(threads=1), NoProgress())
         self.said = ""
         self.slow = False
         self._left = asyncio.Event()
         crossing = Crossing(threads=1)
-        ledger = SimpleNamespace(stream=lambda *_, **__: [])  # type: ignore[reportUnknownLambdaType]
+        ledger = SimpleNamespace(stream=lambda *_, **__: [])  # pyright: ignore[reportUnknownLambdaType]
         services: Any = SimpleNamespace(hub=self.hub, crossing=crossing, ledger=ledger)
         member: Any = SimpleNamespace(organisation_id=ADA, account_id=uuid4(), session=SimpleNamespace(token="t"))
         loader: Any = self.loader
-        follow = Follow(version=0, parts=frozenset({"jobs"}), jobs=(JOB,), topups=())
+        follow = Follow(version=0, parts=frozenset({"jobs"}), jobs=(JOB, *more), topups=())
         stream = PageStream(services, loader, member, follow, self._guard)
         self.serving = asyncio.create_task(stream({}, self._receive, self._send))
 
@@ -91,14 +92,14 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
         return " ".join(card.state for card in parts.get("jobs", []))
 
     monkeypatch.setattr(live, "render", words)
-    monkeypatch.setattr(live, "_said", lambda *_, **__: {})  # type: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr(live, "_said", lambda *_, **__: {})  # pyright: ignore[reportUnknownLambdaType]
     monkeypatch.setattr(live, "PING_S", 0.05)
 
 
-def read(test: Callable[[Reader], Coroutine[Any, Any, None]]) -> None:
+def read(test: Callable[[Reader], Coroutine[Any, Any, None]], *more: UUID) -> None:
     async def run() -> None:
         async with asyncio.timeout(LONG_S):
-            await test(Reader())
+            await test(Reader(*more))
 
     asyncio.run(run())
 
@@ -138,6 +139,15 @@ def test_a_job_that_is_not_to_be_read_ends_no_stream(error: Exception) -> None:
         await reader.leave()
 
     read(test)
+
+
+def test_a_page_follows_so_many_jobs_and_no_more() -> None:
+    async def test(reader: Reader) -> None:
+        await reader.hears("running")
+        assert len(reader.hub._listeners) == 1 + FOLLOWED_MAX
+        await reader.leave()
+
+    read(test, *(uuid4() for _ in range(FOLLOWED_MAX)))
 
 
 def test_a_job_beyond_the_streams_of_an_organisation_is_looked_at_now_and_then() -> None:
